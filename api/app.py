@@ -42,13 +42,10 @@ Every image belongs to a *category*. Errors are problem documents (`application/
 higher is closer. Every response carries `X-Request-ID`."""
 
 
+# labelling comes before taggers, whose {tag:path} would take its paths
 _PARTS = (
-    *(part.router for part in (categories, search, images, metadata, facets, clusters, maps)),
-    *(
-        part.router for part in (labelling, taggers, encoders, health, compat)
-    ),  # {tag:path} after its subpaths
-    compat.open_router,
-)
+    categories, search, images, metadata, facets, clusters, maps, labelling, taggers, encoders, health, compat
+)  # fmt: skip
 
 
 def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI:
@@ -84,7 +81,8 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
     app.state.max_body_bytes = settings.max_upload_mb * MB
     app.state.thumbnails = ThumbnailCache()
     for part in _PARTS:
-        app.include_router(part)
+        app.include_router(part.router)
+    app.include_router(compat.open_router)
     install(app)
     describe(app)
     # The last one added is the outermost.

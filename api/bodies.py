@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.datastructures import UploadFile
 
-from vitrine.api.route import MULTIPART, LimitedRequest, media_type, validated
+from vitrine.api.route import MULTIPART, LimitedRequest, media_type
 from vitrine.api.schemas.taggers import PictureBody
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest
+from vitrine.services.validation import validated
 from vitrine.services.values.kinds import column_kinds
 
 
@@ -78,7 +79,7 @@ async def read_picture(request: Request) -> bytes:
     """Return the bytes of one picture: ``file`` in a form, or ``image`` in base64 as JSON. ``BadRequest`` for
     anything else in it."""
     if media_type(request) != MULTIPART:
-        return decoded_image(validated(PictureBody, await request.json()).image)
+        return decoded_image(validated(PictureBody, await request.json(), "body").image)
     form = await read_form(request)
     if len(form.files) != 1 or form.files[0].field != "file" or form.fields:
         raise BadRequest("Send one picture in the form field 'file', and nothing else.")

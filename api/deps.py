@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
 from vitrine.api.metrics import Metrics
 from vitrine.api.readiness import Readiness
@@ -13,6 +13,7 @@ from vitrine.api.thumbnails import ThumbnailCache
 from vitrine.services.category.filters import Conditions, conditions_from_pairs
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
+from vitrine.services.vector_store.base import MAX_LIMIT
 
 
 def _state(name: str) -> Callable[[Request], Awaitable[Any]]:
@@ -27,6 +28,8 @@ def _state(name: str) -> Callable[[Request], Awaitable[Any]]:
 RuntimeDep = Annotated[Runtime, Depends(_state("runtime"))]
 MetricsDep = Annotated[Metrics, Depends(_state("metrics"))]
 ThumbnailsDep = Annotated[ThumbnailCache, Depends(_state("thumbnails"))]
+LimitParameter = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+CursorParameter = Annotated[str | None, Query(max_length=2_000, description="`cursor` of the page before.")]
 ReadinessDep = Annotated[Readiness, Depends(_state("readiness"))]
 
 

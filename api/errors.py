@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import orjson
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -119,11 +118,6 @@ def invalid(errors: Any, part: str) -> BadRequest:
     located = [{**item, "loc": _inner(item["loc"])} for item in errors]
     found = mistakes(located)[:20]
     return BadRequest(f"The {part} is not valid: {first_mistake(located)}.", errors=found)
-
-
-def invalid_model(error: ValidationError, part: str) -> BadRequest:
-    """Return ``invalid`` for a model that was validated by hand."""
-    return invalid(error.errors(include_url=False, include_input=False), part)
 
 
 def dump_json(content: object) -> bytes:

@@ -15,34 +15,18 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "vitrine_http_requests",
-            "Requests answered.",
-            ("method", "route", "status"),
-            registry=self.registry,
-        )
-        self._latency = Histogram(
-            "vitrine_http_request_seconds",
-            "Time to the end of the answer.",
-            ("route",),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._images = Counter(
-            "vitrine_images", "Uploaded images by outcome.", ("outcome",), registry=self.registry
-        )
-        self._encode = Histogram(
-            "vitrine_encode_seconds",
-            "Encoding the query of a search.",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._search = Histogram(
-            "vitrine_search_seconds",
-            "The engine's part of a search.",
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
+
+        def count(name: str, about: str, *labels: str) -> Counter:
+            return Counter(name, about, labels, registry=self.registry)
+
+        def time(name: str, about: str, *labels: str) -> Histogram:
+            return Histogram(name, about, labels, buckets=_SECONDS, registry=self.registry)
+
+        self._requests = count("vitrine_http_requests", "Requests answered.", "method", "route", "status")
+        self._latency = time("vitrine_http_request_seconds", "Time to the end of the answer.", "route")
+        self._images = count("vitrine_images", "Uploaded images by outcome.", "outcome")
+        self._encode = time("vitrine_encode_seconds", "Encoding the query of a search.")
+        self._search = time("vitrine_search_seconds", "The engine's part of a search.")
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request, by the template of its route (``unmatched`` where there is none)."""

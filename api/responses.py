@@ -15,16 +15,21 @@ _INTERNAL = frozenset({"object_key"})
 
 
 def hit_json(category: str, hit: Hit) -> dict[str, Any]:
-    """Return a hit as ``HitOut``. ``similarity`` is rounded to what float32 knows."""
+    """Return a hit as ``HitOut``."""
     tree: dict[str, Any] = {
         "id": hit.id,
-        "similarity": None if hit.similarity is None else round(float(hit.similarity), 6),
+        "similarity": shown_similarity(hit),
         "payload": {field: value for field, value in hit.payload.items() if field not in _INTERNAL},
         "urls": image_urls(category, hit.id),
     }
     if hit.vectors:
         tree["vectors"] = {name: vector.tolist() for name, vector in hit.vectors.items()}
     return tree
+
+
+def shown_similarity(hit: Hit) -> float | None:
+    """Return the similarity, rounded to what float32 knows."""
+    return None if hit.similarity is None else round(float(hit.similarity), 6)
 
 
 def hits_json(category: str, hits: Iterable[Hit]) -> list[dict[str, Any]]:

@@ -4,20 +4,20 @@ key."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from vitrine.api.auth import Access, require
-from vitrine.api.errors import UnsupportedMediaType, dump_json, invalid_model
+from vitrine.api.errors import UnsupportedMediaType, dump_json
 from vitrine.services.errors import BadRequest, TooLarge
+from vitrine.services.validation import Model, validated
 
 MAX_FILES = 256
 """Files in one upload."""
@@ -32,7 +32,6 @@ refused."""
 MULTIPART = "multipart/form-data"
 _QUICK_BYTES = 100_000
 """Parsed in a fraction of a millisecond: less than a trip through the thread pool costs."""
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class Json(JSONResponse):
@@ -145,17 +144,9 @@ def json_body(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
     """Return a dependency that reads the JSON body as a model; 422 for what does not fit."""
 
     async def read(request: Request) -> Model:
-        return validated(model, await request.json())
+        return validated(model, await request.json(), "body")
 
     return read
-
-
-def validated(model: type[Model], tree: Any) -> Model:
-    """Return the model of a JSON tree. ``BadRequest`` names the fields that do not fit."""
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        raise invalid_model(error, "body") from None
 
 
 def parse_json(text: bytes | str, where: str) -> Any:

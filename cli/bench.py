@@ -9,11 +9,11 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption
-from vitrine.cli.output import note, print_json, print_table
+from vitrine.cli.output import note, print_json, print_table, show_progress
 from vitrine.services.errors import BadRequest
 
 if TYPE_CHECKING:
-    from vitrine.indexer.timing import Sample
+    from vitrine.indexer.timing import Sample, TimingReport
 
 app = typer.Typer(no_args_is_help=True, help="Measure how long things take on this machine.")
 
@@ -72,21 +72,27 @@ def timing(
             {name: known[name] for name in TASKS if name in wanted},
             using=using,
             seed=seed,
-            told=lambda task, size: note(f"{task}: {size} images"),
+            progress=None if as_json else show_progress(),
         )
     if to is not None:
         draw_timing(report, to)
     if as_json:
         print_json({**report.to_json(), "plot": str(to) if to else None})
-        return
+    else:
+        _show(report, to)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def _show(report: TimingReport, to: Path | None) -> None:
     columns = ("task", *(f"{size} images" for size in report.sizes), "exponent")
     rows = [
-        [task, *(report.seconds(task, size) for size in report.sizes), slope]
+        [task, *(report.timed(task, size) for size in report.sizes), slope]
         for task, slope in report.exponents.items()
     ]
     print_table(columns, rows, right=columns[1:])
-    for text in report.notes:
-        note(text)
+    if summary := report.summary():
+        note(summary)
     if to is not None:
         note(f"Plot: {to}")
 

@@ -9,7 +9,7 @@ import typer
 
 from vitrine.cli.context import read_settings, stores
 from vitrine.cli.options import JsonOption, YesOption
-from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table, show_progress
+from vitrine.cli.output import confirm, note, print_json, print_pairs, print_table, show_progress
 from vitrine.services.errors import lost_with_points
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ def delete(
         keep = kept if keep_images is None else keep_images
         images = _count(runtime, name)
         loss = f"its {images} images stay in the object store" if keep else f"its {images} images go for good"
-        if not confirmed(f"Delete category {name!r}? {loss.capitalize()}.", yes):
-            raise typer.Exit(1)
+        confirm(f"Delete category {name!r}? {loss.capitalize()}.", yes)
         runtime.catalog.delete(name, keep_images=keep)
     source = f"objects:{name}/images/"
     if as_json:

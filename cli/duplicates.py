@@ -9,7 +9,7 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption, LimitOption, YesOption
-from vitrine.cli.output import confirmed, note, print_json, print_table, show_progress
+from vitrine.cli.output import confirm, note, print_json, print_table, show_progress
 from vitrine.cli.with_options import with_options
 from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 from vitrine.services.files import SHEETS, check_ending
@@ -197,10 +197,7 @@ def delete(
         count = sum(map(len, takes.values()))
         done = Deleted()
         if not dry_run and count:
-            if not confirmed(
-                f"Delete {count} images of {len(takes)} groups from {category!r} for good?", yes
-            ):
-                raise typer.Exit(1)
+            confirm(f"Delete {count} images of {len(takes)} groups from {category!r} for good?", yes)
             done = remove(runtime, category, takes, merge=merge)
     if as_json:
         counts = {"images": count, "deleted": done.images, "merged": done.merged}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,8 +16,6 @@ from vitrine.services.errors import StoreLocked, UnsoundEncoder
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from vitrine.services.domain import Embeddings
-    from vitrine.services.encoders.base import Encoder
     from vitrine.services.encoders.reference import EncoderReference
     from vitrine.services.settings import Settings
 
@@ -68,48 +65,25 @@ def check(
 ) -> None:
     """Load an encoder, prove that its vectors are right, and time it on a small batch. Exit 1: they are not
     right."""
-    from dataclasses import asdict
-
-    import numpy as np
-
-    from vitrine.services.encoders.proof import Proof, encode_inputs, prove, rounding_check
+    from vitrine.services.encoders.check import check_encoder
     from vitrine.services.encoders.reference import parse_reference
 
     settings = read_settings(ctx)
     wanted = parse_reference(reference)
-    pictures = _pictures(image, settings)
-    started = time.perf_counter()
     try:
-        encoder = _load(wanted, settings, settings.precision)
+        found = check_encoder(wanted, settings, _pictures(image))
     except UnsoundEncoder as error:
         if not as_json:
             _print_checks(error.details["checks"])
         raise
-    load_seconds = time.perf_counter() - started
-    rows, rate = _timed(encoder, pictures)
-    precision = getattr(encoder, "precision", None)
-    cosines, proof = np.ones(len(rows)), prove(encoder)
-    if precision == "bfloat16":
-        exact = _load(wanted, settings, "float32")
-        exact_rows = exact.encode_images(pictures)
-        cosines = (rows * exact_rows).sum(axis=1)
-        wide = rounding_check(f"{len(pictures)} more pictures in both", rows, exact_rows)
-        proof = Proof((*prove(encoder, encode_inputs(exact)).checks, wide))
-    answer: dict[str, Any] = asdict(encoder.spec) | {
-        "device": getattr(encoder, "device", "cpu"),
-        "precision": precision,
-        "load_seconds": round(load_seconds, 2),
-        "batch": len(pictures),
-        "images_per_second": round(rate, 1),
-        "cosine_to_float32": {"min": round(float(cosines.min()), 6), "mean": round(float(cosines.mean()), 6)},
-    }
+    answer, proof, first = found.to_json(), found.proof, found.rows[0].tolist()
     if as_json:
         proof.require(wanted.model)
         print_json(
             answer
             | {
                 "checks": proof.to_json(),
-                "embedding": [round(x, 6) for x in rows[0].tolist()] if image else None,
+                "embedding": [round(x, 6) for x in first] if image else None,
             }
         )
         return
@@ -119,13 +93,14 @@ def check(
         if key not in ("preprocessing", "cosine_to_float32")
     }
     shown["preprocessing"] = ", ".join(f"{key} {value}" for key, value in answer["preprocessing"].items())
-    if precision == "bfloat16":
+    if found.precision == "bfloat16":
+        cosines = found.cosines
         shown["cosine to float32"] = f"{cosines.min():.5f} at least, {cosines.mean():.5f} on average"
     print_pairs(shown)
     _print_checks(proof.to_json())
     proof.require(wanted.model)
     if image:
-        note(f"{image.name}: " + " ".join(f"{x:.3f}" for x in rows[0][:6]) + " ...")
+        note(f"{image.name}: " + " ".join(f"{x:.3f}" for x in first[:6]) + " ...")
 
 
 def _verdict(check: Mapping[str, Any]) -> str:
@@ -164,17 +139,7 @@ def _where(reference: EncoderReference, settings: Settings) -> dict[str, str | N
     }
 
 
-def _load(
-    reference: EncoderReference, settings: Settings, precision: Literal["auto", "float32", "bfloat16"]
-) -> Encoder:
-    from dataclasses import replace
-
-    from vitrine.services.encoders.load import EncoderLoader
-
-    return replace(EncoderLoader.of(settings), precision=precision).load(reference)
-
-
-def _pictures(image: Path | None, settings: Settings) -> list[Image]:
+def _pictures(image: Path | None) -> list[Image]:
     """Return the picture first, if there is one, then drawn ones."""
     from vitrine.data.pictures import draw_pictures
     from vitrine.services.images.open import ImageLimits, open_image
@@ -183,11 +148,3 @@ def _pictures(image: Path | None, settings: Settings) -> list[Image]:
     if image is None:
         return drawn
     return [open_image(read_picture(image), target=512, limits=ImageLimits()).image, *drawn[1:]]
-
-
-def _timed(encoder: Encoder, pictures: list[Image]) -> tuple[Embeddings, float]:
-    """Return embeddings and images a second, after a first batch that warms up."""
-    encoder.encode_images(pictures)
-    started = time.perf_counter()
-    rows = encoder.encode_images(pictures)
-    return rows, len(pictures) / (time.perf_counter() - started)

@@ -48,8 +48,7 @@ def folders(
         Literal["copy", "hardlink", "symlink"],
         typer.Option(
             "--mode",
-            help="Links (symlinks are absolute) cost no space, but whoever edits one changes the stored "
-            "file.",
+            help="Links (symlinks are absolute) cost no space, but editing one changes the stored file.",
         ),
     ] = "copy",
     as_json: JsonOption = False,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +12,7 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, ColumnOption, JsonOption
-from vitrine.cli.output import debugging, finish, note, show_progress
+from vitrine.cli.output import debugging, finish, note, show_progress, telling
 from vitrine.cli.with_options import with_options
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.services.errors import BadSource, NotFound
@@ -150,7 +151,7 @@ def import_(
     table = file.suffix.lower() == ".csv"
     clusters = None if table else clusters_of(json_files(file))
     around = images or (file if file.is_dir() else file.parent)
-    with stores(ctx, make_data=create) as runtime:
+    with stores(ctx, make_data=create) as runtime, telling() as tell:
         source: Source
         if table:
             source = open_class_table(file, root=images, max_bytes=runtime.limits.max_bytes)
@@ -167,7 +168,7 @@ def import_(
                 threads=runtime.settings.threads,
                 limits=runtime.limits,
                 budget=runtime.budget,
-                progress=_identifying(),
+                progress=partial(tell, "identifying"),
             )
         adopted = source.spec if isinstance(source, VectorDump) and source.has_vectors else None
         _ensure_category(runtime, category, create, encoder or (), adopted)
@@ -244,17 +245,6 @@ def _cluster_imported(runtime: Runtime, category: str, run: str, source: Cluster
 def _check_usage(create: bool, encoder: list[str] | None) -> None:
     if encoder and not create:
         raise typer.BadParameter("--encoder is for a new category: add --create.")
-
-
-def _identifying() -> Callable[[int, int], None]:
-    """Return a function that notes at every tenth how many pictures are identified: large folders take
-    minutes."""
-
-    def tell(done: int, total: int) -> None:
-        if done % max(1, total // 10) == 0:
-            note(f"Identified {done} of {total} pictures.")
-
-    return tell
 
 
 def _split(tags: Iterable[str]) -> tuple[str, ...]:

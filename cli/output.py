@@ -114,20 +114,21 @@ def print_error(code: str, message: str, details: Mapping[str, object], *, as_js
         typer.echo(f" ({code}): {message}", err=True)
 
 
-def confirmed(question: str, yes: bool) -> bool:
-    """Return True with ``yes``, or when the person at the terminal agrees; no answer means no."""
+def confirm(question: str, yes: bool) -> None:
+    """Go on with ``yes``, or when the person at the terminal agrees; else leave with exit code 1. No answer
+    means no."""
     if yes:
-        return True
+        return
     typer.echo(f"{question} [y/N] ", err=True, nl=False)
     answer = sys.stdin.readline()  # not typer.confirm: Ctrl-C must stay Ctrl-C, and exit with 130
     if answer.strip().lower() in ("y", "yes"):
-        return True
+        return
     note(
         "Nothing was deleted."
         if answer
         else "\nNobody answered, so nothing was deleted: --yes deletes without asking."
     )
-    return False
+    raise typer.Exit(1)
 
 
 def _cell(value: object) -> str:

@@ -115,7 +115,7 @@ def search(
             "--using",
             metavar="ENCODER",
             rich_help_panel=_QUERY,
-            help="The encoder's vector; the category's first if not given. Twice with --id: both, fused.",
+            help="The encoder's vector. [default: the category's] Twice with --id: both, fused.",
         ),
     ] = None,
     limit: LimitOption = 10,

@@ -7,6 +7,7 @@ many images and no others, and nothing of the category is changed.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -21,7 +22,9 @@ from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.tree.tree import build_tree
 from vitrine.indexer.enrich.maps.layout import lay_out
 from vitrine.indexer.enrich.maps.options import MapOptions
+from vitrine.indexer.job.job import Job, Report
 from vitrine.indexer.job.optional import load
+from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.stored_images import FIELDS, embed_stored
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.read_all import read_all
@@ -67,7 +70,7 @@ class Timing:
 
 
 @dataclass
-class TimingReport:
+class TimingReport(Report):
     """All timings, with what is to be known of them."""
 
     category: str
@@ -75,7 +78,6 @@ class TimingReport:
     images: int
     sizes: list[int]
     rows: list[Timing] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
     @property
     def exponents(self) -> dict[str, float | None]:
@@ -89,28 +91,24 @@ class TimingReport:
     def tasks(self) -> list[str]:
         return [row.task for row in self.rows]
 
-    def seconds(self, task: str, size: int) -> float | None:
+    def timed(self, task: str, size: int) -> float | None:
+        """Return the seconds of a task on so many images; None where there are none."""
         return next((row.seconds for row in self.rows if (row.task, row.size) == (task, size)), None)
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as a JSON object."""
-        exponents = self.exponents
-        return {
-            "category": self.category,
-            "using": self.using,
-            "images": self.images,
-            "sizes": self.sizes,
-            "rows": [vars(row) for row in self.rows],
-            "tasks": [
-                {
-                    "task": task,
-                    "seconds": {str(size): self.seconds(task, size) for size in self.sizes},
-                    "exponent": exponents[task],
-                }
-                for task in exponents
-            ],
-            "notes": self.notes,
-        }
+        tasks = [
+            {
+                "task": task,
+                "seconds": {str(size): self.timed(task, size) for size in self.sizes},
+                "exponent": slope,
+            }
+            for task, slope in self.exponents.items()
+        ]
+        return super().to_json() | {"rows": [vars(row) for row in self.rows], "tasks": tasks}
+
+    def summary(self) -> str:
+        ended = ["Interrupted: what was not timed yet is missing."] if self.interrupted else []
+        return "\n".join([*self.notes, *ended])
 
 
 def exponent(rows: Sequence[Timing]) -> float | None:
@@ -136,13 +134,14 @@ def time_tasks(
     using: str | None = None,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
-    told: Callable[[str, int], None] = lambda task, size: None,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> TimingReport:
     """Time the tasks on samples of these sizes, each a part of the next; sizes above what the category has
     are cut, and said.
 
-    ``told`` is called before each task. ``NotFound``, ``UnknownVector``, ``BadRequest`` (no sizes, or fewer
-    than three images).
+    ``stop`` or Ctrl-C ends it; what was timed by then is reported. ``NotFound``, ``UnknownVector``,
+    ``BadRequest`` (no sizes, or fewer than three images).
     """
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
@@ -170,15 +169,17 @@ def time_tasks(
             runtime, cat, spec, [ids[row] for row in rows], x[rows], [payloads[row] for row in rows]
         )
 
-    with sample(min(WARM, kept[0])) as few:
-        for name, task in tasks.items():
-            told(f"{name}, warming up", len(few.ids))
-            _timed(name, task, few, clock)
-    for size in kept:
-        with sample(size) as one:
+    job = Job(runtime, category, report, progress, stop)
+    with job.running():
+        with sample(min(WARM, kept[0])) as few:
             for name, task in tasks.items():
-                told(name, size)
-                report.rows.append(_timed(name, task, one, clock))
+                with job.stage(f"{name}, warming up"):
+                    _timed(name, task, few, clock)
+        for size in kept:
+            with sample(size) as one:
+                for name, task in tasks.items():
+                    with job.stage(f"{name}, {size} images"):
+                        report.rows.append(_timed(name, task, one, clock))
     failed = {row.task: row.note for row in report.rows if row.note}
     report.notes += [f"{name}: {why}" for name, why in failed.items()]
     return report

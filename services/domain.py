@@ -41,6 +41,14 @@ class Preprocessing:
     std: tuple[float, float, float]
     interpolation: str = "bicubic"
 
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Preprocessing:
+        """Return the preprocessing whose fields are in a JSON object, with lists for tuples."""
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()
+        }
+        return cls(**fields)
+
     @property
     def target(self) -> int:
         """The longest side in pixels that the encoder looks at: decoders need not deliver much more."""

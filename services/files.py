@@ -94,6 +94,15 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
+def sync(path: Path | str) -> None:
+    """Make the folder's entries, or the file's content, durable. OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Make the folder of the file that is written in this block, and raise what `unwritable` says where the

@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     kills the engine."""
 
     outage_seconds: float = Field(120.0, ge=0, validation_alias="VITRINE_OUTAGE_SECONDS")
-    """For so long an indexing run waits for a store that does not answer; 0: it ends at once."""
+    """How long an indexing run waits for a store that does not answer; 0: it ends at once."""
 
     minio_endpoint: str | None = Field(None, validation_alias="MINIO_ENDPOINT")
     minio_access_key: str | None = Field(None, validation_alias="MINIO_ACCESS_KEY")

@@ -53,11 +53,14 @@ _MEANT = "must be "
 
 
 def validated(model: type[Model], tree: object, what: str) -> Model:
-    """Return the model of a JSON tree. ``BadRequest`` names the first field of the ``what`` that is wrong."""
+    """Return the model of a JSON tree. ``BadRequest`` names the fields of the ``what`` that do not fit."""
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise BadRequest(f"The {what} {first_mistake(error)}.", field=mistakes(error)[0]["field"]) from None
+        found = mistakes(error)[:20]
+        raise BadRequest(
+            f"The {what} is not valid: {first_mistake(error)}.", field=found[0]["field"], errors=found
+        ) from None
 
 
 def mistakes(error: ValidationError | Sequence[Any]) -> list[dict[str, str]]:

@@ -15,6 +15,8 @@ from vitrine.indexer.export.sheets import example_tiles, picture_of, save_sheet
 from vitrine.services.domain import Hit as Found
 from vitrine.services.errors import BadRequest
 from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.values.field_paths import flat
+from vitrine.services.values.words import counted
 
 if TYPE_CHECKING:
     import pandas
@@ -139,7 +141,7 @@ class Hits(Sequence[Hit]):
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return a flat dictionary a hit: id, similarity, and each field under its dotted name, such as
         ``scores.red``."""
-        return [{"id": hit.id, "similarity": hit.similarity, **_flat(hit.payload)} for hit in self._hits]
+        return [{"id": hit.id, "similarity": hit.similarity, **flat(hit.payload)} for hit in self._hits]
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a row a hit, with the columns of ``to_dicts``. ``BadRequest`` where pandas is not
@@ -177,19 +179,16 @@ class Hits(Sequence[Hit]):
         return len(self._hits)
 
     def __repr__(self) -> str:
-        return "\n".join([*_table(self._hits[:SHOWN_ROWS]), f"{self._count()}: {self.title}"])
+        return "\n".join([*_table(self._hits[:SHOWN_ROWS]), f"{counted(len(self), 'image')}: {self.title}"])
 
     def _repr_html_(self) -> str:
         shown = self._hits[:SHOWN_PICTURES]
         more = f" ({len(shown)} shown)" if len(shown) < len(self) else ""
         figures = "".join(map(_figure, shown))
         return (
-            f"<div>{html.escape(f'{self._count()}: {self.title}{more}')}</div>"
+            f"<div>{counted(len(self), 'image')}: {html.escape(self.title + more)}</div>"
             f'<div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
         )
-
-    def _count(self) -> str:
-        return "1 image" if len(self) == 1 else f"{len(self)} images"
 
 
 def _figure(hit: Hit) -> str:
@@ -215,10 +214,3 @@ def _table(hits: Sequence[Hit]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     columns = [number for number, width in enumerate(widths) if any(row[number] for row in cells[1:])]
     return ["  ".join(row[column].ljust(widths[column]) for column in columns).rstrip() for row in cells]
-
-
-def _flat(payload: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in payload.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query
@@ -20,7 +19,6 @@ from vitrine.api.schemas.common import (
     CategoryChanges,
     CategoryNew,
     CategoryOut,
-    CategoryRemains,
     EncoderOut,
     ImagesKept,
 )
@@ -40,7 +38,7 @@ def list_categories(runtime: RuntimeDep) -> CategoriesOut:
     others = _remains(runtime)
     faulty = {other.name for other in others}
     found = [_shown(runtime, one) for one in runtime.catalog.list() if one.name not in faulty]
-    return CategoriesOut(categories=found, others=[CategoryRemains(**asdict(other)) for other in others])
+    return CategoriesOut(categories=found, others=others)
 
 
 @router.post("", status_code=201, openapi_extra=body_of(CategoryNew), dependencies=[WRITE])

@@ -13,10 +13,10 @@ from fastapi import Depends, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from vitrine.api.bodies import read_picture
-from vitrine.api.deps import MetricsDep, RuntimeDep
+from vitrine.api.deps import LimitParameter, MetricsDep, RuntimeDep
 from vitrine.api.metrics import Metrics
 from vitrine.api.openapi import PICTURE
-from vitrine.api.responses import image_urls
+from vitrine.api.responses import image_urls, shown_similarity
 from vitrine.api.route import Json
 from vitrine.api.route import router as new_router
 from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut
@@ -29,7 +29,6 @@ from vitrine.services.runtime import Runtime
 from vitrine.services.search.searcher import SearchOptions, SearchResult
 from vitrine.services.values.field_paths import path_keys
 from vitrine.services.values.words import composed
-from vitrine.services.vector_store.base import MAX_LIMIT
 
 router = new_router("compatibility", access="read", deprecated=True)
 open_router = new_router("compatibility", deprecated=True)
@@ -42,7 +41,6 @@ MODEL_NAME = (
 )
 ModelParameter = Annotated[str, Query(min_length=1, max_length=300, description=MODEL_NAME)]
 Bound = Annotated[float | None, Query(ge=0, le=1)]
-TopParameter = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 MODEL_TYPES = {
     "logistic-regression": "torch-logistic-regression",
     "sklearn-logistic-regression": "ovr-logistic-regression",
@@ -68,7 +66,7 @@ def get_images_in_tag_score_range(
     model_name: ModelParameter,
     score_gte: Bound = None,
     score_lte: Bound = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
+    limit: LimitParameter = 100,
     category: CategoryParameter = None,
 ) -> Response:
     """Images with a score in the range, bounds included; highest first. Now: `GET
@@ -128,13 +126,13 @@ def image_finder(
     runtime: RuntimeDep,
     metrics: MetricsDep,
     picture: Annotated[bytes, Depends(read_picture)],
-    top_k: TopParameter = 5,
+    top_k: LimitParameter = 5,
     category: CategoryParameter = None,
 ) -> Any:
     """Return the images most like the picture in `file`: similarity by id, best first. Now: `POST
     /v1/categories/{category}/search`."""
     found = _similar(runtime, metrics, _category(runtime, category), picture, top_k)
-    return {hit.id: _similarity(hit) for hit in found.hits}
+    return {hit.id: shown_similarity(hit) for hit in found.hits}
 
 
 @router.post("/api/search/{category}", responses={200: {"model": list[OldHitOut]}}, openapi_extra=PICTURE)
@@ -143,7 +141,7 @@ def api_search(
     runtime: RuntimeDep,
     metrics: MetricsDep,
     picture: Annotated[bytes, Depends(read_picture)],
-    limit: TopParameter = 25,
+    limit: LimitParameter = 25,
 ) -> Response:
     """Return the images most like the picture in `file`, best first, with their class, file and label (the
     column `label` of their metadata). Now: `POST /v1/categories/{category}/search`."""
@@ -230,16 +228,12 @@ def _similar(runtime: Runtime, metrics: Metrics, category: str, picture: bytes, 
     return found
 
 
-def _similarity(hit: Hit) -> float | None:
-    return None if hit.similarity is None else round(float(hit.similarity), 6)
-
-
 def _hit_json(category: str, hit: Hit) -> dict[str, Any]:
     """Return a hit as ``OldHitOut``."""
     payload, urls = hit.payload, image_urls(category, hit.id)
     label = payload.get("metadata", {}).get("label")
     shown = {"class_": payload.get("class"), "file": payload.get("filename"), "label": label}
-    return {"id": hit.id, "version": 0, "score": _similarity(hit), "payload": shown, "url": urls["file"]}
+    return {"id": hit.id, "version": 0, "score": shown_similarity(hit), "payload": shown, "url": urls["file"]}
 
 
 def _page(tree: dict[str, Any]) -> str:

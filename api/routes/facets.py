@@ -6,13 +6,12 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from vitrine.api.deps import RuntimeDep, conditions_except
+from vitrine.api.deps import LimitParameter, RuntimeDep, conditions_except
 from vitrine.api.openapi import FILTERS
 from vitrine.api.route import router as new_router
-from vitrine.api.schemas.common import BinOut, FacetsOut, FacetValue, HistogramOut
+from vitrine.api.schemas.common import FacetsOut, HistogramOut
 from vitrine.services.category.filters import Conditions
 from vitrine.services.search.searcher import MAX_BINS
-from vitrine.services.vector_store.base import MAX_LIMIT
 
 router = new_router("facets", "/v1/categories/{category}", "read")
 _with_filters = {"parameters": [FILTERS]}
@@ -24,7 +23,7 @@ def facets(
     field: str,
     runtime: RuntimeDep,
     conditions: Annotated[Conditions, Depends(conditions_except("limit"))],
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
+    limit: LimitParameter = 100,
 ) -> FacetsOut:
     """Count the most frequent values of a keyword, integer or bool field, with exact counts; equal counts in
     order of value.
@@ -32,7 +31,7 @@ def facets(
     422 ``unknown_field`` for a field that cannot be counted by value, naming those that can.
     """
     found = runtime.searcher.facets(category, field, conditions, limit=limit)
-    return FacetsOut(field=field, values=[FacetValue(value=one.value, count=one.count) for one in found])
+    return FacetsOut(field=field, values=found)
 
 
 @router.get("/histograms/{field:path}", openapi_extra=_with_filters)
@@ -52,4 +51,4 @@ def histogram(
 ) -> HistogramOut:
     """Count the values of a number in equal bins. 422 ``unknown_field`` for a field that is not a number."""
     found = runtime.searcher.histogram(category, field, conditions, bins=bins, lower=lower, upper=upper)
-    return HistogramOut(field=field, bins=[BinOut(**vars(bin)) for bin in found])
+    return HistogramOut(field=field, bins=found)

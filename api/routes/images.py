@@ -12,7 +12,14 @@ from starlette.responses import RedirectResponse, Response
 
 from vitrine.api.auth import READ, WRITE
 from vitrine.api.bodies import SentForm, read_form
-from vitrine.api.deps import MetricsDep, RuntimeDep, ThumbnailsDep, conditions_except
+from vitrine.api.deps import (
+    CursorParameter,
+    LimitParameter,
+    MetricsDep,
+    RuntimeDep,
+    ThumbnailsDep,
+    conditions_except,
+)
 from vitrine.api.openapi import BINARY, COLUMNS, FILTERS, TEXT, TEXTS, body_of
 from vitrine.api.responses import hit_json, image_urls
 from vitrine.api.route import MAX_FILES, Json, json_body, parse_json
@@ -29,7 +36,6 @@ from vitrine.services.domain import Hit, IndexKind, OrderBy
 from vitrine.services.errors import REFUSALS, BadRequest, ImageRefused, NotFound
 from vitrine.services.images.open import thumbnail as make_thumbnail
 from vitrine.services.runtime import Runtime
-from vitrine.services.vector_store.base import MAX_LIMIT
 
 router = new_router("images", "/v1/categories/{category}/images")
 _FILE_FIELDS = ("file", "files")
@@ -64,8 +70,8 @@ def list_images(
     category: str,
     runtime: RuntimeDep,
     conditions: Annotated[Conditions, Depends(conditions_except(*_OWN_PARAMETERS))],
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
-    cursor: Annotated[str | None, Query(max_length=2_000, description="`cursor` of the page before.")] = None,
+    limit: LimitParameter = 50,
+    cursor: CursorParameter = None,
     order_by: Annotated[str | None, Query(max_length=300, description="An indexed number or date.")] = None,
     descending: bool = False,
     random: Annotated[bool, Query(description="A random sample instead of a page.")] = False,

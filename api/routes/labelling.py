@@ -16,7 +16,6 @@ from vitrine.api.route import Json, json_body
 from vitrine.api.route import router as new_router
 from vitrine.api.routes.taggers import shown_tagger
 from vitrine.api.schemas.taggers import (
-    LabelCountsOut,
     LabelsBody,
     LabelsOut,
     RankingOut,
@@ -57,7 +56,7 @@ def uncertain_images(
     """
     found = uncertain(runtime, category, tag, limit, using=using)
     by = "similarity" if found and found[0].score is None else "score"
-    counts = vars(count_labels(runtime, category, tag))
+    counts = count_labels(runtime, category, tag)
     return Json({"tag": tag, "by": by, "labels": counts, "hits": _candidates(category, found)})
 
 
@@ -69,7 +68,7 @@ def label_images(
     are noted as not having it. Again: nothing. 404 ``not_found`` for an unknown image; then nothing is
     changed."""
     counts = record(runtime, category, tag, body.accept, body.reject)
-    return LabelsOut(tag=tag, labels=LabelCountsOut(**vars(counts)))
+    return LabelsOut(tag=tag, labels=counts)
 
 
 @router.post(
@@ -92,7 +91,7 @@ def train_tagger(
     return Json(
         {
             "tagger": shown_tagger(runtime.catalog.get(category), done.head).model_dump(),
-            "labels": vars(count_labels(runtime, category, done.head.tag)),
+            "labels": count_labels(runtime, category, done.head.tag),
             "seconds": {"read": done.read_seconds, "fit": done.fit_seconds},
             "ranking": _candidates(category, best),
         }

@@ -8,7 +8,13 @@ from typing import Annotated
 from fastapi import Depends, Query
 from starlette.responses import Response
 
-from vitrine.api.deps import RuntimeDep, conditions_except, no_other_parameters
+from vitrine.api.deps import (
+    CursorParameter,
+    LimitParameter,
+    RuntimeDep,
+    conditions_except,
+    no_other_parameters,
+)
 from vitrine.api.openapi import FILTERS
 from vitrine.api.route import Json
 from vitrine.api.route import router as new_router
@@ -17,7 +23,6 @@ from vitrine.indexer.enrich.maps.make import count_missing
 from vitrine.indexer.enrich.maps.points import read_points
 from vitrine.indexer.enrich.maps.values import value_reader
 from vitrine.services.category.filters import Conditions
-from vitrine.services.vector_store.base import MAX_LIMIT
 
 router = new_router("maps", "/v1/categories/{category}/maps", "read")
 _OWN_PARAMETERS = ("limit", "cursor", "by", "depth")
@@ -43,8 +48,8 @@ def map_points(
     map: str,
     runtime: RuntimeDep,
     conditions: Annotated[Conditions, Depends(conditions_except(*_OWN_PARAMETERS))],
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 2_000,
-    cursor: Annotated[str | None, Query(max_length=2_000, description="`cursor` of the page before.")] = None,
+    limit: LimitParameter = 2_000,
+    cursor: CursorParameter = None,
     by: Annotated[
         str | None,
         Query(

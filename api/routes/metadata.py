@@ -84,27 +84,11 @@ def _read(form: SentForm) -> tuple[str, bytes, AnnotateOptions]:
         raise BadRequest(
             f"{file.filename[:80]!r} is not a table that is read here: send {', '.join(_FORMATS)}."
         )
-    texts = {name: (form.one(name) or "").strip() or None for name in (*_TEXTS, *_FLAGS)}
-    on = texts["on"] or "name"
-    if on not in get_args(JoinOn):
-        raise BadRequest(f"'on' is one of {', '.join(get_args(JoinOn))}, not {on[:80]!r}.", field="on")
-    flags = {name: _flag(name, texts[name]) for name in _FLAGS}
+    texts = {name: (form.one(name) or "").strip() for name in (*_TEXTS, *_FLAGS)}
+    given: dict[str, Any] = {name: text for name, text in texts.items() if text}
     hashtags = tuple(value for value in form.fields.get("hashtags", ()) if value)
-    options = AnnotateOptions(
-        on,  # type: ignore[arg-type]
-        texts["column"],
-        hashtags=hashtags,
-        class_from=texts["class_from"],
-        kinds=form.kinds,
-        **flags,
-    )
+    options = AnnotateOptions(hashtags=hashtags, kinds=form.kinds, **given)
     name = file.filename
     if len(name.encode()) > _LONGEST_NAME:  # file systems take 255 bytes
         name = f"{name[: _LONGEST_NAME // 5]}...{ending}"
     return name, file.data, options
-
-
-def _flag(name: str, text: str | None) -> bool:
-    if (text or "false").lower() not in ("true", "false", "1", "0"):
-        raise BadRequest(f"The form field {name!r} is true or false, not {str(text)[:80]!r}.", field=name)
-    return (text or "false").lower() in ("true", "1")

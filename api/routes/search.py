@@ -14,7 +14,7 @@ from vitrine.api.bodies import SentForm, decoded_image, read_form
 from vitrine.api.deps import MetricsDep, RuntimeDep
 from vitrine.api.openapi import BINARY, TEXT, body_of
 from vitrine.api.responses import encoder_json, hits_json
-from vitrine.api.route import MULTIPART, Json, media_type, parse_json, validated
+from vitrine.api.route import MULTIPART, Json, media_type, parse_json
 from vitrine.api.route import router as new_router
 from vitrine.api.schemas.common import SearchBody, SearchOut
 from vitrine.services.category.filters import Conditions
@@ -22,6 +22,7 @@ from vitrine.services.domain import Hit, OrderBy
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.searcher import SearchOptions, SearchResult
+from vitrine.services.validation import validated
 
 router = new_router("search", "/v1/categories/{category}", "read")
 _ITEM = "file"
@@ -57,8 +58,7 @@ async def read_question(request: Request) -> Question:
     types."""
     if media_type(request) == MULTIPART:
         return _from_form(await read_form(request))
-    body = validated(SearchBody, await request.json())
-    return Question(body, None if body.image is None else decoded_image(body.image))
+    return _question(await request.json())
 
 
 @router.post(
@@ -160,18 +160,22 @@ def _options(body: SearchBody) -> SearchOptions:
     )
 
 
+def _question(tree: Any) -> Question:
+    body = validated(SearchBody, tree, "body")
+    return Question(body, None if body.image is None else decoded_image(body.image))
+
+
 def _from_form(form: SentForm) -> Question:
     files = [file for file in form.files if file.field == _ITEM]
     if len(form.files) > 1 or len(files) != len(form.files):
         raise BadRequest("A search takes one picture, in the form field 'file'.")
     tree = _tree(form)
     if not files:
-        body = validated(SearchBody, tree)
-        return Question(body, None if body.image is None else decoded_image(body.image))
+        return _question(tree)
     if "image" in tree:
         raise BadRequest("The form has a file and an image: send one picture.")
     # the picture stands in the model's place for it, so that the same rules say what goes together
-    return Question(validated(SearchBody, {**tree, "image": ""}), files[0].data)
+    return Question(validated(SearchBody, {**tree, "image": ""}, "body"), files[0].data)
 
 
 def _tree(form: SentForm) -> dict[str, Any]:

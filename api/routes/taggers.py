@@ -13,7 +13,6 @@ from vitrine.api.openapi import PICTURE
 from vitrine.api.route import router as new_router
 from vitrine.api.schemas.common import numbers_of
 from vitrine.api.schemas.taggers import (
-    LabelCountsOut,
     LeftOut,
     ScoresOut,
     StoredScores,
@@ -79,7 +78,7 @@ def get_tagger(category: str, tag: str, runtime: RuntimeDep) -> TaggerDetailOut:
     return TaggerDetailOut(
         **vars(shown_tagger(cat, head)),
         stored=_stored(runtime, cat, head),
-        labels=LabelCountsOut(**vars(count_labels(runtime, category, head.tag))),
+        labels=count_labels(runtime, category, head.tag),
         history=[_version(old, head) for old in history],
     )
 

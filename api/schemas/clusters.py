@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from vitrine.api.schemas.common import ID, URLS, FacetValue, Urls, example
+from vitrine.api.schemas.common import ID, URLS, Urls, example
+from vitrine.services.domain import Facet
 
 _RUN = {
     "run": "look",
@@ -78,7 +79,7 @@ class ClusterNodeOut(BaseModel):
     medoid: str | None
     representatives: list[RepresentativeOut]
     child_count: int
-    groupings: dict[str, list[FacetValue]]
+    groupings: dict[str, list[Facet]]
 
 
 class ClusterDetailOut(BaseModel):

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from vitrine.services.category.filters import Conditions
+from vitrine.services.category.leftovers import Remains
+from vitrine.services.domain import Facet
+from vitrine.services.search.searcher import Bin
 from vitrine.services.vector_store.base import MAX_LIMIT
 
 MAX_TEXT = 10_000
@@ -18,6 +21,7 @@ MAX_COMPONENTS = 65_536
 ID = "5b1f4a43-94e7-5d5c-8f4e-0a8f6f3c2b11"
 _SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _ENCODER = {"name": "clip", "model": "openai/clip-vit-base-patch32", "revision": "c237dc49", "dim": 512}
+_ENCODER_OUT = {**_ENCODER, "modalities": ["image", "text"]}
 _PATH = f"/v1/categories/pets/images/{ID}"
 URLS = {"self": _PATH, "file": f"{_PATH}/file", "thumbnail": f"{_PATH}/thumbnail"}
 _PAYLOAD = {
@@ -32,11 +36,12 @@ _PAYLOAD = {
     "scores": {"outdoors": 0.97},
     "metadata": {"year": 2024},
 }
+_IMAGE = {"id": ID, "similarity": None, "payload": _PAYLOAD, "urls": URLS}
 _CATEGORY = {
     "name": "pets",
     "description": "Dogs and cats",
     "images": 3680,
-    "encoders": [{**_ENCODER, "modalities": ["image", "text"]}],
+    "encoders": [_ENCODER_OUT],
     "promoted": {},
     "default": "clip",
     "indexes": {"tags": "keyword", "class": "keyword", "scores.outdoors": "float"},
@@ -268,22 +273,13 @@ class CategoryOut(BaseModel):
     updated_at: str
 
 
-class CategoryRemains(BaseModel):
-    """A name without a category in service: damaged, half deleted, or left without a category; and what to
-    do about it."""
-
-    name: str
-    state: Literal["damaged", "deleting", "leftover"]
-    message: str
-
-
 class CategoriesOut(BaseModel):
     """All categories, by name, and what else there is."""
 
     model_config = example({"categories": [_CATEGORY], "others": []})
 
     categories: list[CategoryOut]
-    others: list[CategoryRemains]
+    others: list[Remains]
 
 
 class ImagesKept(BaseModel):
@@ -328,7 +324,7 @@ class SearchOut(BaseModel):
 
     model_config = example(
         {
-            "hits": [{"id": ID, "similarity": 0.871, "payload": _PAYLOAD, "urls": URLS}],
+            "hits": [{**_IMAGE, "similarity": 0.871}],
             "encoder": _ENCODER,
             "cursor": None,
             "timing": {"encode_ms": 33.1, "search_ms": 1.4, "total_ms": 35.0},
@@ -347,13 +343,13 @@ class SearchOut(BaseModel):
 class ImageOut(HitOut):
     """One image and what is known of it."""
 
-    model_config = example({"id": ID, "similarity": None, "payload": _PAYLOAD, "urls": URLS})
+    model_config = example(_IMAGE)
 
 
 class ChangedOut(ImageOut):
     """One image as it is after a change."""
 
-    model_config = example({"id": ID, "similarity": None, "payload": _PAYLOAD, "urls": URLS, "notes": []})
+    model_config = example({**_IMAGE, "notes": []})
 
     notes: list[str] = Field([], description="What else to know, such as columns that have no index.")
 
@@ -427,15 +423,6 @@ class UploadOut(BaseModel):
     notes: list[str] = Field([], description="What else to know, such as columns that have no index.")
 
 
-class FacetValue(BaseModel):
-    """A value and how many images carry it."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    value: str | int | bool
-    count: int
-
-
 class FacetsOut(BaseModel):
     """The most frequent values of a field."""
 
@@ -444,15 +431,7 @@ class FacetsOut(BaseModel):
     )
 
     field: str
-    values: list[FacetValue]
-
-
-class BinOut(BaseModel):
-    """Images with ``lower <= value < upper``; the last bin includes its upper edge."""
-
-    lower: float
-    upper: float
-    count: int
+    values: list[Facet]
 
 
 class HistogramOut(BaseModel):
@@ -461,7 +440,7 @@ class HistogramOut(BaseModel):
     model_config = example({"field": "quality", "bins": [{"lower": 0.0, "upper": 0.5, "count": 12}]})
 
     field: str
-    bins: list[BinOut]
+    bins: list[Bin]
 
 
 class CategoryEncoder(EncoderOut):
@@ -484,11 +463,10 @@ class EncodersOut(BaseModel):
         {
             "default": "clip",
             "presets": {"clip": "openai/clip-vit-base-patch32", "vit": "google/vit-base-patch16-224-in21k"},
-            "loaded": [{**_ENCODER, "modalities": ["image", "text"]}],
+            "loaded": [_ENCODER_OUT],
             "categories": [
                 {
-                    **_ENCODER,
-                    "modalities": ["image", "text"],
+                    **_ENCODER_OUT,
                     "category": "pets",
                     "loaded": True,
                     "promoted_as": None,

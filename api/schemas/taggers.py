@@ -7,23 +7,26 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from vitrine.api.schemas.common import ID, URLS, HitOut, Id, Taken, example
+from vitrine.services.taggers.labelling import LabelCounts
 
 MAX_LABELS = 1_000
 _OTHER = "0c5c3a4e-1d0c-5f0e-9a51-7d8a5f6f7a10"
-_METRICS = {"average_precision": 0.941, "roc_auc": 0.987, "precision": 0.9, "recall": 0.86, "f1": 0.88}
-_TAGGER = {
-    "category": "pets",
-    "tag": "outdoors",
-    "field": "scores.outdoors",
+_TRAINED = {
+    "trained_at": "2026-11-20T10:00:00.000+00:00",
     "kind": "logistic-regression",
     "using": "clip",
     "encoder_revision": "c237dc49",
-    "fits": True,
     "threshold": 0.5,
-    "trained_at": "2026-11-20T10:00:00.000+00:00",
-    "fingerprint": "sha256:9f86d0",
     "examples": {"positives": 812, "negatives": 2868},
-    "metrics": _METRICS,
+    "metrics": {"average_precision": 0.941, "roc_auc": 0.987, "precision": 0.9, "recall": 0.86, "f1": 0.88},
+}
+_TAGGER = {
+    **_TRAINED,
+    "category": "pets",
+    "tag": "outdoors",
+    "field": "scores.outdoors",
+    "fits": True,
+    "fingerprint": "sha256:9f86d0",
 }
 _HIT = {
     "id": ID,
@@ -126,13 +129,6 @@ class StoredScores(BaseModel):
     complete: bool
 
 
-class LabelCountsOut(BaseModel):
-    """How many images people said yes and no of."""
-
-    accepted: int
-    rejected: int
-
-
 class TaggerDetailOut(TaggerOut):
     """One tagger, its stored scores, and all versions there ever were, latest first."""
 
@@ -141,23 +137,12 @@ class TaggerDetailOut(TaggerOut):
             **_TAGGER,
             "stored": {"images": 3680, "scored": 3680, "stale": False, "complete": True},
             "labels": _LABELS,
-            "history": [
-                {
-                    "trained_at": "2026-11-20T10:00:00.000+00:00",
-                    "kind": "logistic-regression",
-                    "using": "clip",
-                    "encoder_revision": "c237dc49",
-                    "threshold": 0.5,
-                    "examples": {"positives": 812, "negatives": 2868},
-                    "metrics": _METRICS,
-                    "in_service": True,
-                }
-            ],
+            "history": [{**_TRAINED, "in_service": True}],
         }
     )
 
     stored: StoredScores
-    labels: LabelCountsOut
+    labels: LabelCounts
     history: list[TaggerVersion]
 
 
@@ -203,7 +188,7 @@ class UncertainOut(BaseModel):
 
     tag: str
     by: Literal["score", "similarity"]
-    labels: LabelCountsOut
+    labels: LabelCounts
     hits: list[CandidateOut]
 
 
@@ -213,7 +198,7 @@ class LabelsOut(BaseModel):
     model_config = example({"tag": "outdoors", "labels": _LABELS})
 
     tag: str
-    labels: LabelCountsOut
+    labels: LabelCounts
 
 
 class TrainSeconds(BaseModel):
@@ -231,7 +216,7 @@ class TrainedOut(BaseModel):
     )
 
     tagger: TaggerOut
-    labels: LabelCountsOut
+    labels: LabelCounts
     seconds: TrainSeconds
     ranking: list[CandidateOut]
 

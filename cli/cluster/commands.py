@@ -15,7 +15,7 @@ from vitrine.cli.cluster.threshold import threshold
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption, UsingOption, YesOption
 from vitrine.cli.output import (
-    confirmed,
+    confirm,
     finish,
     note,
     print_json,
@@ -180,7 +180,7 @@ def name_nodes(
         )
         found = runtime.clusters.get(category, run)
     if as_json:
-        print_json(report.to_json())
+        finish(report, as_json=True)
         return
     rows = [
         [
@@ -195,6 +195,8 @@ def name_nodes(
     ]
     print_table(("id", "images", "name", "by", "word", "lift"), rows[:_SHOWN], right=("images", "lift"))
     note(report.summary())
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
 
 
 @app.command()
@@ -308,8 +310,7 @@ def delete(
 
     with stores(ctx) as runtime:
         runtime.catalog.get(category)
-        if not confirmed(f"Delete the cluster run {run!r} of category {category!r}?", yes):
-            raise typer.Exit(1)
+        confirm(f"Delete the cluster run {run!r} of category {category!r}?", yes)
         delete_run(runtime, category, run)
     if as_json:
         print_json({"category": category, "run": run, "deleted": True})

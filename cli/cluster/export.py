@@ -16,7 +16,7 @@ from vitrine.cli.options import (
     JsonOption,
     YesOption,
 )
-from vitrine.cli.output import confirmed, print_json, show_progress
+from vitrine.cli.output import confirm, print_json, show_progress
 from vitrine.cli.with_options import with_options
 from vitrine.indexer.export.clusters.options import RunExportOptions
 
@@ -55,8 +55,7 @@ def export(
             f"Move up to {images} images of {category!r} to {to}? They leave Vitrine, with their tags, "
             "scores and vectors."
         )
-        if not confirmed(question, yes):
-            raise typer.Exit(1)
+        confirm(question, yes)
 
     with stores(ctx) as runtime:
         report = export_run(
@@ -73,5 +72,5 @@ def export(
         print_json({"kind": kind, "run": run, **report.to_json()})
     else:
         typer.echo(report.summary(), err=kind != "folders")
-    if code := getattr(report, "exit_code", 0):
-        raise typer.Exit(code)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from vitrine.cli.context import stores
 from vitrine.cli.demo.learning import LOOK, learn, print_learned
 from vitrine.cli.demo.structure import find_structure, print_structure
 from vitrine.cli.options import JsonOption
-from vitrine.cli.output import note, print_json, print_table, show_progress
+from vitrine.cli.output import note, print_json, print_table, show_progress, telling
 from vitrine.indexer.export.sheets import hit_captions, query_tile, save_sheet
 from vitrine.services.errors import EncoderMismatch
 
@@ -67,7 +67,8 @@ def demo(
     """
     from vitrine.data.catalogue import draw_catalogue
 
-    drawn = draw_catalogue(folder / "catalogue", count=count, progress=_drawing())
+    with telling() as tell:
+        drawn = draw_catalogue(folder / "catalogue", count=count, progress=partial(tell, "drawing"))
     note(
         f"{'Drew' if drawn.drawn else 'Found'} {drawn.pictures} pictures of {drawn.designs} designs in "
         f"{drawn.folder}."
@@ -175,31 +176,26 @@ def _by_text(runtime: Runtime, using: str) -> Shown:
 
 
 def _by_tag_and_score(runtime: Runtime) -> Shown:
-    from vitrine.services.category.filters import conditions_from_pairs
-    from vitrine.services.domain import OrderBy
-
-    chosen = conditions_from_pairs(
-        [("tag", TAG), (f"score.{SCORE}.gte", str(LEAST)), (f"score.{SCORE}.lte", "1")]
-    )
-    page = runtime.searcher.listing(
-        CATEGORY, chosen, order_by=OrderBy(f"scores.{SCORE}", descending=True), limit=_HITS + 1
-    )
-    return Shown(
-        "tag and score", f"tagged {TAG}, {SCORE} in {LEAST}..1, highest first", page.hits, score=SCORE
-    )
+    asked = [("tag", TAG), (f"score.{SCORE}.gte", str(LEAST)), (f"score.{SCORE}.lte", "1")]
+    query = f"tagged {TAG}, {SCORE} in {LEAST}..1, highest first"
+    return Shown("tag and score", query, _highest(runtime, asked, SCORE), score=SCORE)
 
 
 def _by_scores(runtime: Runtime) -> Shown:
     """Show what two taggers agree on, whether people tagged it or not."""
+    first = RANGES[0]
+    hits = _highest(runtime, [(f"score.{tag}.gte", "0.5") for tag in RANGES], first)
+    return Shown("taggers", f"{' and '.join(RANGES)} scored 0.5..1, by {first}", hits, score=first)
+
+
+def _highest(runtime: Runtime, asked: Sequence[tuple[str, str]], score: str) -> tuple[Hit, ...]:
+    """Return the images with the highest score among those that meet the conditions."""
     from vitrine.services.category.filters import conditions_from_pairs
     from vitrine.services.domain import OrderBy
 
-    first = RANGES[0]
-    chosen = conditions_from_pairs([(f"score.{tag}.gte", "0.5") for tag in RANGES])
-    page = runtime.searcher.listing(
-        CATEGORY, chosen, order_by=OrderBy(f"scores.{first}", descending=True), limit=_HITS + 1
-    )
-    return Shown("taggers", f"{' and '.join(RANGES)} scored 0.5..1, by {first}", page.hits, score=first)
+    order = OrderBy(f"scores.{score}", descending=True)
+    chosen = conditions_from_pairs(asked)
+    return runtime.searcher.listing(CATEGORY, chosen, order_by=order, limit=_HITS + 1).hits
 
 
 def _print_search(number: int, shown: Shown, sheet: Path) -> None:
@@ -249,13 +245,3 @@ def _measure(shown: Shown, hit: Hit) -> float | None:
 
 def _design(hit: Hit) -> str:
     return str(hit.payload.get("metadata", {}).get("design", ""))
-
-
-def _drawing() -> Callable[[int, int], None]:
-    """Return a function that reports how far the drawing is: it takes some seconds the first time."""
-
-    def tell(done: int, total: int) -> None:
-        if done % max(1, total // 4) == 0:
-            note(f"Drawing: {done} of {total}")
-
-    return tell

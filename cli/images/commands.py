@@ -19,10 +19,11 @@ from vitrine.cli.options import (
     YesOption,
     to_order,
 )
-from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table
+from vitrine.cli.output import confirm, note, print_json, print_pairs, print_table
 from vitrine.cli.search import hit_json
 from vitrine.cli.with_options import with_options
 from vitrine.services.files import writing
+from vitrine.services.values.field_paths import flat, path_keys
 from vitrine.services.values.kinds import Cell
 from vitrine.services.values.words import counted
 
@@ -95,7 +96,7 @@ def show(
     if as_json:
         print_json(hit_json(hit))
         return
-    print_pairs({"id": hit.id, **_flat(hit.payload)})
+    print_pairs({"id": hit.id, **flat(hit.payload)})
     if to is not None:
         note(f"Written: {to}")
 
@@ -109,8 +110,7 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete images: their points and their files. Unknown ids are no error."""
-    if not confirmed(f"Delete {counted(len(ids), 'image')} from {category!r} for good?", yes):
-        raise typer.Exit(1)
+    confirm(f"Delete {counted(len(ids), 'image')} from {category!r} for good?", yes)
     with stores(ctx) as runtime:
         deleted = runtime.editor.delete(category, ids)
     if as_json:
@@ -256,16 +256,7 @@ def _known_column(name: str, value: str, known: Container[str]) -> tuple[str, Ce
     """Return name and value of ``year=1999`` by the kind of its column; an empty value removes. The longest
     name of a column that the category has goes first: it may hold an equal sign."""
     from vitrine.services.category.field_names import find_member, readings
-    from vitrine.services.values.field_paths import path_keys
 
     ways = [(find_member("metadata", way, known), text) for way, text in readings(name, value)]
     field, text = next((way for way in reversed(ways) if way[0] in known), ways[0])
     return path_keys(field)[-1], Cell(text) if text else None
-
-
-def _flat(payload: dict[str, Any], prefix: str = "") -> dict[str, object]:
-    """Return nested fields under their dotted names."""
-    flat: dict[str, object] = {}
-    for name, value in payload.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

@@ -9,7 +9,7 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, FiltersOption, JsonOption, UsingOption, YesOption
-from vitrine.cli.output import confirmed, finish, note, print_json, print_table, show_progress
+from vitrine.cli.output import confirm, finish, note, print_json, print_table, show_progress
 from vitrine.cli.with_options import with_options
 from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.services.files import PLOTS, check_ending
@@ -104,7 +104,7 @@ def plot(
 
 @app.command("list")
 def list_maps(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = False) -> None:
-    """List the maps of a category; missing: images that have the vector but no place yet."""
+    """List the maps of a category. The column missing counts images that have the vector but no place."""
     from vitrine.indexer.enrich.maps.make import count_missing
 
     with stores(ctx) as runtime:
@@ -137,8 +137,7 @@ def delete(
 
     with stores(ctx) as runtime:
         runtime.catalog.get(category)
-        if not confirmed(f"Delete the map {name!r} of category {category!r}?", yes):
-            raise typer.Exit(1)
+        confirm(f"Delete the map {name!r} of category {category!r}?", yes)
         delete_map(runtime, category, name)
     if as_json:
         print_json({"category": category, "map": name, "deleted": True})

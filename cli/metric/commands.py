@@ -161,7 +161,7 @@ def evaluate(
 ) -> None:
     """Judge an encoder on the images held out of its training, next to its untrained trunk and to CLIP.
 
-    On other data all images that it was not trained on are sought among each other.
+    On other data all images that it was not trained on are searched among each other.
     """
     from vitrine.services.encoders.families.metric_folders import find_folder
     from vitrine.training.metric.run import evaluate as judge

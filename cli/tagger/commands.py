@@ -9,7 +9,7 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption, UsingOption, YesOption
-from vitrine.cli.output import confirmed, note, print_json, print_pairs, print_table, show_progress, telling
+from vitrine.cli.output import confirm, note, print_json, print_pairs, print_table, show_progress, telling
 from vitrine.cli.tagger.label import label
 from vitrine.cli.tagger.more import convert, quality, zero_shot
 from vitrine.cli.tagger.score import purge_stale, score
@@ -102,7 +102,7 @@ def list_(ctx: typer.Context, category: CategoryOption, as_json: JsonOption = Fa
 
 @app.command()
 def show(ctx: typer.Context, category: CategoryOption, tag: TagArgument, as_json: JsonOption = False) -> None:
-    """Show a tagger: its metrics, and how the scores of both sides are distributed."""
+    """Show a tagger: its metrics, and how the scores of images with and without the tag are distributed."""
     with stores(ctx) as runtime:
         found = runtime.catalog.get(category)
         head = runtime.taggers.get(category, tag)
@@ -152,8 +152,7 @@ def delete(ctx: typer.Context, category: CategoryOption, tag: TagArgument, yes: 
 
     with stores(ctx) as runtime:
         tag = runtime.taggers.get(category, tag).tag
-        if not confirmed(f"Delete the tagger {tag!r} of {category!r} and its scores?", yes):
-            raise typer.Exit(1)
+        confirm(f"Delete the tagger {tag!r} of {category!r} and its scores?", yes)
         changed = delete_tagger(runtime, category, tag, progress=show_progress())
     note(f"Deleted the tagger {tag!r} and its scores on {changed} images.")
 

@@ -9,7 +9,7 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption
-from vitrine.cli.output import finish, note, print_json
+from vitrine.cli.output import finish, note, print_json, show_progress
 
 ScoredTagsOption = Annotated[
     list[str] | None,
@@ -37,7 +37,6 @@ def score(
     indexed.
     """
     from vitrine.indexer.enrich.scores.scoring import score_images
-    from vitrine.indexer.job.progress import make_progress
     from vitrine.indexer.job.search_index import build_search_index
 
     with stores(ctx) as runtime:
@@ -47,7 +46,7 @@ def score(
             tag,
             propose=propose,
             threshold=threshold,
-            progress=make_progress(),
+            progress=show_progress(),
         )
         if report.written and not report.interrupted:
             build_search_index(runtime, category, note)
@@ -60,10 +59,9 @@ def purge_stale(
     """Remove the scores and proposals that are not by the taggers in service. Scores from manifests stay
     where there is no tagger."""
     from vitrine.indexer.enrich.scores.purging import purge_stale as purge
-    from vitrine.indexer.job.progress import make_progress
 
     with stores(ctx) as runtime:
-        changed = purge(runtime, category, tag, progress=make_progress())
+        changed = purge(runtime, category, tag, progress=show_progress())
     if as_json:
         print_json({"category": category, "tags": tag, "changed": changed})
     else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vitrine.indexer.job.job import Report, first_few
+from vitrine.services.category import read_all
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit
 from vitrine.services.runtime import Runtime
@@ -77,11 +78,5 @@ class ExportReport(Report):
 
 def pages(runtime: Runtime, category: str, conditions: Conditions) -> Iterator[tuple[Hit, ...]]:
     """Yield all images that meet the conditions, in order of id, with their payloads."""
-    cursor: str | None = None
-    while True:
-        page = runtime.searcher.listing(category, conditions, limit=PAGE, cursor=cursor)
-        if page.hits:
-            yield page.hits
-        cursor = page.cursor
-        if cursor is None:
-            return
+    chosen = runtime.searcher.to_filter(runtime.catalog.get(category), conditions)
+    return read_all.pages(runtime.vectors, category, filter=chosen, fields=True, size=PAGE)

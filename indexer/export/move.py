@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vitrine.indexer.export.folders import ExportedImage, same_content
 from vitrine.services.errors import BadRequest
-from vitrine.services.files import unwritable
+from vitrine.services.files import sync, unwritable
 from vitrine.services.images.open import point_id
 from vitrine.services.runtime import Runtime
 
@@ -76,14 +76,14 @@ class Mover:
         folders = {folder for path in files for folder in path.parents if folder.is_relative_to(self._target)}
         try:
             for path in [*files, *folders]:
-                _sync(path)
+                sync(path)
         except OSError as error:
             raise BadRequest(
                 f"{self._target} cannot be written durably ({error.strerror}): no picture was removed."
             ) from error
         for folder in self._target.absolute().parents:  # the target may be new
             with suppress(OSError):  # a folder that cannot be read was there before
-                _sync(folder)
+                sync(folder)
 
     def _note(self, keys: dict[str, str]) -> None:
         path = self._target / JOURNAL
@@ -128,11 +128,3 @@ class Mover:
             raise BadRequest(
                 f"{path} cannot be removed ({error.strerror or error}): make {self._target} writable."
             ) from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

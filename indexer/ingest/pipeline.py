@@ -351,7 +351,7 @@ class _Run:
         found = joined_kinds(item.kinds for item in items)
         asked = dict(
             sorted(found.items(), key=lambda item: item[0] not in self.columns.fixed)
-        )  # only so many get an index
+        )  # the number of indexes is limited
         with self.clock.measure("upsert"):
             kinds = self.patience.call(
                 lambda: self.runtime.catalog.ensure_indexes(self.category.name, asked)

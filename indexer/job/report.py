@@ -25,7 +25,7 @@ NearDuplicates = Literal["ignore", "tell", "skip"]
 """What to do about near-duplicates: nothing is looked up; they are indexed, and their outcome says so; they
 are not indexed."""
 MAX_REFUSALS = 10_000
-"""So many refusals are kept in memory; ``RefusedFile`` keeps all."""
+"""How many refusals are kept in memory; ``RefusedFile`` keeps all."""
 _SHOWN = 10
 
 

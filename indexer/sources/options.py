@@ -24,7 +24,7 @@ class SourceOptions(Options):
     """
 
     tags: tuple[str, ...] = option((), "A tag that every image gets; again or with commas: more.")
-    tags_from_folders: int = option(0, "So many folder names become tags, outermost first.", ge=0)
+    tags_from_folders: int = option(0, "How many folder names become tags, outermost first.", ge=0)
     class_from: str | None = option(None, "The class: folder (the innermost one), or a column.")
     archives_as_folders: bool = option(False, "For both: an archive counts as a folder of its name.")
     path_column: str | None = option(None, "The manifest's column that names the picture.")

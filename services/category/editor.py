@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.category.fields import QUALITY, SAID
@@ -42,7 +42,10 @@ _DEFINITIONS: dict[str, Any] = {
     for field in SAID.values()
 }
 _CONFIG = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
-_OfTable: Any = create_model("_OfTable", __config__=_CONFIG, **_DEFINITIONS)
+if TYPE_CHECKING:  # the fields of the table are known at run time alone: read them by getattr
+    _OfTable = BaseModel
+else:
+    _OfTable = create_model("_OfTable", __config__=_CONFIG, **_DEFINITIONS)
 
 
 class ImageChanges(_OfTable):

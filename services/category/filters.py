@@ -110,7 +110,10 @@ _DEFINITIONS: dict[str, Any] = {
     for name, field in _FILTERED.items()
 }
 _CONFIG = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-_OfTable: Any = create_model("_OfTable", __config__=_CONFIG, **_DEFINITIONS)
+if TYPE_CHECKING:  # the fields of the table are known at run time alone: read them by getattr
+    _OfTable = BaseModel
+else:
+    _OfTable = create_model("_OfTable", __config__=_CONFIG, **_DEFINITIONS)
 
 
 class Conditions(_OfTable):

@@ -100,11 +100,9 @@ def spec_to_json(spec: EncoderSpec) -> dict[str, Any]:
 
 def spec_from_json(tree: Mapping[str, Any]) -> EncoderSpec:
     """Return the encoder's spec of such a JSON object."""
-    pixels = dict(tree["preprocessing"])
-    for name in ("resize", "crop", "mean", "std"):
-        pixels[name] = tuple(pixels[name]) if isinstance(pixels[name], list) else pixels[name]
+    pixels = Preprocessing.from_json(tree["preprocessing"])
     rest = {key: value for key, value in tree.items() if key not in ("preprocessing", "modalities")}
-    return EncoderSpec(preprocessing=Preprocessing(**pixels), modalities=tuple(tree["modalities"]), **rest)
+    return EncoderSpec(preprocessing=pixels, modalities=tuple(tree["modalities"]), **rest)
 
 
 def manifest_json(category: Category) -> bytes:

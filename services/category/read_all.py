@@ -52,12 +52,12 @@ def pages(
     collection: str,
     *,
     filter: Filter | None = None,
-    fields: tuple[str, ...] = (),
+    fields: tuple[str, ...] | bool = (),
     using: tuple[str, ...] = (),
     size: int = BATCH,
 ) -> Iterator[tuple[Hit, ...]]:
-    """Read every image that ``filter`` finds, in order of id, with the payload ``fields`` and the named
-    vectors ``using``; pages of at most ``size`` images, the last one may be empty."""
+    """Read every image that ``filter`` finds, in order of id, with the payload ``fields`` (True: all) and
+    the named vectors ``using``; pages of at most ``size`` images, the last one may be empty."""
     cursor: str | None = None
     while True:
         page = vectors.scroll(

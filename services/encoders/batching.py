@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -53,6 +54,13 @@ class _Request:
     @property
     def left(self) -> int:
         return len(self.inputs) - self.done
+
+    def take(self, rows: Embeddings) -> None:
+        """Keep the next rows; with the last ones the caller is answered."""
+        self.parts.append(rows)
+        self.done += len(rows)
+        if not self.left:
+            self.answer.set_result(self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts))
 
 
 class BatchedEncoder:
@@ -189,35 +197,21 @@ class BatchedEncoder:
 
     def _run(self, batch: list[_Request]) -> None:
         try:
-            if len(batch) == 1:
-                self._advance(batch[0])
-            else:
-                rows = batch[0].run([part for request in batch for part in request.inputs[request.done :]])
-                self._check(rows, sum(request.left for request in batch))
-                for request, end in zip(batch, np.cumsum([request.left for request in batch]), strict=True):
-                    self._finish(request, rows[end - request.left : end])
+            counts = [min(request.left, self._max_batch) for request in batch]
+            slices = [
+                request.inputs[request.done : request.done + count]
+                for request, count in zip(batch, counts, strict=True)
+            ]
+            rows = batch[0].run(slices[0] if len(batch) == 1 else list(chain(*slices)))
+            self._check(rows, sum(counts))
+            for request, part in zip(batch, np.split(rows, np.cumsum(counts)[:-1]), strict=True):
+                request.take(part)
         except BaseException as error:
             if len(batch) == 1:
                 batch[0].answer.set_exception(error)
                 return
             for request in batch:  # one of them is to blame: each on its own, the others get their rows
                 self._run([request])
-
-    def _advance(self, request: _Request) -> None:
-        """Run one slice of one request."""
-        count = min(request.left, self._max_batch)
-        rows = request.run(request.inputs[request.done : request.done + count])
-        self._check(rows, count)
-        request.parts.append(rows)
-        request.done += count
-        if not request.left:
-            request.answer.set_result(
-                request.parts[0] if len(request.parts) == 1 else np.concatenate(request.parts)
-            )
-
-    @staticmethod
-    def _finish(request: _Request, rows: Embeddings) -> None:
-        request.answer.set_result(np.concatenate([*request.parts, rows]) if request.parts else rows)
 
     def _check(self, rows: Embeddings, count: int) -> None:
         if rows.shape != (count, self.spec.dim):

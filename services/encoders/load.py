@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from vitrine.services.domain import Preprocessing
 from vitrine.services.encoders.base import Encoder
 from vitrine.services.encoders.precision import Precision, WantedPrecision
-from vitrine.services.encoders.pretrained import refusal
+from vitrine.services.encoders.pretrained import read_json, refusal
 from vitrine.services.encoders.proof import Proof, encode_inputs, prove
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.registry import EncoderFamily, all_families
@@ -139,12 +137,3 @@ class EncoderLoader:
         exact = encode_inputs(encoder)
         encoder.round_to(precision)
         return encoder, prove(encoder, exact)
-
-
-def read_json(file: Path) -> Mapping[str, Any]:
-    """Return the JSON object in a file, empty where there is none that can be read."""
-    try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return tree if isinstance(tree, dict) else {}

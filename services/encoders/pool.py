@@ -134,7 +134,10 @@ class EncoderPool:
         with self._loading:
             if folders and (known := self._known(reference)):
                 return known
-            encoder = self._load(reference, folders)
+            found = self.loader.find(reference, folders=folders)
+            encoder = self._same(reference, found.revision) or BatchedEncoder(
+                self.loader.load(reference, found)
+            )
             with self._lock:
                 closed = self._closed
                 if not closed and (folders or encoder.spec.revision == reference.revision):
@@ -149,12 +152,9 @@ class EncoderPool:
             self._check_open()
             return self._asked.get(reference)
 
-    def _load(self, reference: EncoderReference, folders: bool) -> BatchedEncoder:
-        """Load, unless the same weights are in memory under another reference, such as without a revision."""
-        found = self.loader.find(reference, folders=folders)
-        return self._same(reference, found.revision) or BatchedEncoder(self.loader.load(reference, found))
-
     def _same(self, reference: EncoderReference, revision: str) -> BatchedEncoder | None:
+        """Return the same weights if they are in memory under another reference, such as without a
+        revision."""
         wanted = (reference.name, reference.model, revision)
         with self._lock:
             specs = ((encoder, encoder.spec) for encoder in self._in_memory())

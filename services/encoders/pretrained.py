@@ -7,7 +7,7 @@ code that a folder brings is never run, nobody is asked whether it may, and noth
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,15 @@ _MAPS = ("config.json", "tokenizer_config.json", "preprocessor_config.json", "pr
 _ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
 _PROJECTED = "VisionModelWithProjection"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+
+
+def read_json(file: Path) -> Mapping[str, Any]:
+    """Return the JSON object in a file, empty where there is none that can be read."""
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
 
 
 def check_folder(folder: Path) -> None:
@@ -134,10 +143,6 @@ def refusal(folder: Path, error: Exception, what: str) -> str:
 def _own_code(folder: Path) -> Iterator[object]:
     """Return the classes that the folder's files want to be run from its own or another repository's code."""
     for name in _MAPS:
-        try:
-            tree = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        wanted = tree.get("auto_map") if isinstance(tree, dict) else None
+        wanted = read_json(folder / name).get("auto_map")
         for value in wanted.values() if isinstance(wanted, dict) else ():
             yield from (part for part in (value if isinstance(value, list) else [value]) if part)

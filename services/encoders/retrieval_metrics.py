@@ -70,7 +70,7 @@ def retrieval_metrics(
     """Search each query (n, dim) in the gallery (m, dim) by cosine similarity and measure what is found; rows
     have unit length.
 
-    Without a gallery each query is sought among the other queries: left out by its position, so that a copy
+    Without a gallery each query is searched among the other queries: left out by its position, so that a copy
     of it counts. Of equally similar images the one that comes first in the gallery is nearer. ``ValueError``
     where numbers differ or there is no query.
 

@@ -50,7 +50,7 @@ class TorchEncoder(ABC):
         """Return (n, dim) float32, L2-normalised, row i for image i."""
         parts = [
             self.encode_pixels([self.prepare(image) for image in images[at : at + SLICE]])
-            for at in starts(len(images), SLICE)
+            for at in range(0, len(images), SLICE)
         ]
         return self._joined(parts)
 
@@ -60,7 +60,7 @@ class TorchEncoder(ABC):
 
         parts = []
         with torch.inference_mode():
-            for at in starts(len(pixels), self._slice):
+            for at in range(0, len(pixels), self._slice):
                 batch = normalise(
                     pixels[at : at + self._slice],
                     self._spec.preprocessing,
@@ -110,11 +110,6 @@ def choose_model_precision(wanted: WantedPrecision, device: str, model: Any) -> 
     if wanted == "auto" and any(isinstance(part, torch.nn.BatchNorm2d) for part in model.modules()):
         return "float32"
     return choose_precision(wanted, device)
-
-
-def starts(count: int, size: int) -> range:
-    """Return where the slices of ``size`` among ``count`` inputs begin."""
-    return range(0, count, size)
 
 
 def slice_for(model: Any, device: str) -> int:

@@ -112,24 +112,17 @@ def open_as(image_format: ImageFormat, data: bytes) -> ImageFile.ImageFile:
         WebPImagePlugin,
     )
 
-    stream = io.BytesIO(data)
-    match image_format.name:
-        case "JPEG":  # the plain class also takes multi-picture files, and gives their first picture
-            return JpegImagePlugin.JpegImageFile(stream)
-        case "PNG":
-            return PngImagePlugin.PngImageFile(stream)
-        case "WEBP":
-            return WebPImagePlugin.WebPImageFile(stream)
-        case "GIF":
-            return GifImagePlugin.GifImageFile(stream)
-        case "BMP":
-            return BmpImagePlugin.BmpImageFile(stream)
-        case "TIFF":
-            return TiffImagePlugin.TiffImageFile(stream)
-        case "AVIF":
-            return AvifImagePlugin.AvifImageFile(stream)
-        case _:
-            return PpmImagePlugin.PpmImageFile(stream)
+    plugins: dict[str, type[ImageFile.ImageFile]] = {
+        "JPEG": JpegImagePlugin.JpegImageFile,  # of multi-picture files it gives the first picture
+        "PNG": PngImagePlugin.PngImageFile,
+        "WEBP": WebPImagePlugin.WebPImageFile,
+        "GIF": GifImagePlugin.GifImageFile,
+        "BMP": BmpImagePlugin.BmpImageFile,
+        "TIFF": TiffImagePlugin.TiffImageFile,
+        "AVIF": AvifImagePlugin.AvifImageFile,
+        "PPM": PpmImagePlugin.PpmImageFile,
+    }
+    return plugins[image_format.name](io.BytesIO(data))
 
 
 def _brands(data: bytes) -> set[bytes]:

@@ -17,27 +17,11 @@ from dataclasses import dataclass
 from PIL import Image, ImageFile
 
 from vitrine.services.errors import ImageRefused
-from vitrine.services.images.budget import DecodeBudget, ImageLimits
+from vitrine.services.images.budget import DecodeBudget as DecodeBudget
+from vitrine.services.images.budget import ImageLimits as ImageLimits
 from vitrine.services.images.colour import is_converted_from_cmyk, to_srgb
 from vitrine.services.images.formats import ImageFormat, looks_like, open_as, sniff
 from vitrine.services.images.modes import to_rgb
-
-__all__ = [
-    "DecodeBudget",
-    "ImageLimits",
-    "OpenedImage",
-    "WholePicture",
-    "content_hash",
-    "object_key",
-    "open_image",
-    "perceptual_hash",
-    "picture_of",
-    "pixel_hash",
-    "point_id",
-    "thumbnail",
-    "thumbnail_of",
-    "whole_picture",
-]
 
 # Fixed for ever: every point id of every installation derives from it.
 _POINT_NAMESPACE = uuid.UUID("6d0fd2f5-52a5-5b44-9d6c-0d6c1c7c9a11")

@@ -15,10 +15,10 @@ from vitrine.services.errors import NotFound, Unavailable, VitrineError
 from vitrine.services.object_store.base import ObjectStore
 
 FRESH_SECONDS = 1.0
-"""Something is believed for so long: another process may have changed it. A query should not pay for that
-each time."""
+"""What was read is used for this long before it is read again, since another process may have changed it: a
+query should not pay for a read each time."""
 PATIENCE_SECONDS = 0.25
-"""A reader waits for so long until it is answered from memory: a store that hangs does not hold up the
+"""A reader waits for this long before it is answered from memory: a store that hangs does not hold up the
 queries."""
 CLOSE_SECONDS = 1.0
 _log = logging.getLogger("vitrine.objects")

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vitrine.services.errors import BadRequest, Conflict, NotFound, StorageFull, Unavailable
+from vitrine.services.files import sync
 from vitrine.services.object_store.base import BUFFER_BYTES, MAX_URL_LIFETIME, ObjectStat
 from vitrine.services.object_store.keys import MAX_PART_BYTES, RESERVED, check_key, is_key, media_type_of
 
 _REPLACING = "replacing.lock"
 STALE_SECONDS = 3600.0
-"""A temporary file untouched for so long belongs to a process that died."""
+"""A temporary file untouched for this long belongs to a process that died."""
 
 
 class LocalObjectStore:
@@ -111,7 +112,7 @@ class LocalObjectStore:
         path = self._path(key)
         with suppress(NotFound), self._errors(key):
             os.unlink(path)
-            _sync_folder(os.path.dirname(path))
+            sync(os.path.dirname(path))
 
     def folders(self, prefix: str = "") -> list[str]:
         """Return the folders in which there are files, however deep; empty ones stay behind when objects are
@@ -198,13 +199,13 @@ class LocalObjectStore:
         ago without having synced it yet, so "it exists" is no proof and the set of those known to be durable
         is kept.
         """
-        _sync_folder(folder)
+        sync(folder)
         while folder != self._root:
             with self._durable_lock:
                 if folder in self._durable:
                     return
             parent = os.path.dirname(folder)
-            _sync_folder(parent)
+            sync(parent)
             with self._durable_lock:
                 self._durable.add(folder)
             folder = parent
@@ -287,11 +288,3 @@ def _entries(folder: str) -> list[tuple[str, os.DirEntry[str]]]:
             for entry in found
         ]
     return sorted(named, key=lambda pair: os.fsencode(pair[0]))
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

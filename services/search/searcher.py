@@ -64,7 +64,7 @@ NO_CONDITIONS = Conditions()
 class SearchOptions:
     """Options that all searches share.
 
-    ``using``: the named vector; None is the category's first. ``min_similarity`` in -1..1 keeps hits at or
+    ``using``: the named vector; None is the category's default. ``min_similarity`` in -1..1 keeps hits at or
     above it, within 0.0001 (``vitrine.services.vector_store.similarity``). ``diversity`` in 0..1 re-ranks by
     maximal marginal relevance; None: by similarity alone. ``limit`` in 1..10,000.
     """
@@ -229,7 +229,7 @@ class Searcher:
             _indexed(cat, order_by.field, ("integer", "float", "datetime"), "ordered by")
         return self.vectors.scroll(
             cat.name,
-            filter=self._filter(cat, conditions, *([order_by.field] if order_by else [])),
+            filter=self.to_filter(cat, conditions, *([order_by.field] if order_by else [])),
             order_by=order_by,
             limit=limit,
             cursor=cursor,
@@ -242,7 +242,7 @@ class Searcher:
         cat = self.catalog.get(category)
         _check_limit(limit, 0)
         return self.vectors.query(
-            cat.name, Query(Random(), filter=self._filter(cat, conditions), limit=limit)
+            cat.name, Query(Random(), filter=self.to_filter(cat, conditions), limit=limit)
         )
 
     def image(self, category: str, id: str, *, with_vectors: bool = False) -> Hit:
@@ -265,7 +265,7 @@ class Searcher:
     def count(self, category: str, conditions: Conditions | None = None) -> int:
         """Return the exact number of images that meet the conditions."""
         cat = self.catalog.get(category)
-        return self.vectors.count(cat.name, self._filter(cat, conditions) if conditions else None)
+        return self.vectors.count(cat.name, self.to_filter(cat, conditions) if conditions else None)
 
     def facets(self, category: str, field: str, conditions: Conditions, *, limit: int = 100) -> list[Facet]:
         """Return the most frequent values of a keyword, integer or bool field among the images that meet the
@@ -282,7 +282,7 @@ class Searcher:
         if cat.indexes.get(field) not in COUNTABLE:
             runs = (f"{CLUSTER_FIELD[0]}{run.run}" for run in self.clusters.in_service(category))
             raise _unfit(cat, field, COUNTABLE, "counted by value", runs)
-        return self.vectors.facet(cat.name, field, filter=self._filter(cat, conditions), limit=limit)
+        return self.vectors.facet(cat.name, field, filter=self.to_filter(cat, conditions), limit=limit)
 
     def histogram(
         self,
@@ -301,7 +301,7 @@ class Searcher:
             raise BadRequest(f"bins must be in 1..{MAX_BINS}, not {bins}.")
         field = find_field(field, cat.indexes)
         _indexed(cat, field, ("integer", "float"), "counted in bins")
-        chosen = self._filter(cat, conditions, field)
+        chosen = self.to_filter(cat, conditions, field)
         if is_score(field):
             lower, upper = 0.0 if lower is None else lower, 1.0 if upper is None else upper
         lower = self._extreme(cat, field, conditions, descending=False) if lower is None else lower
@@ -319,7 +319,7 @@ class Searcher:
             np.linspace(lower, upper, bins + 1) if upper > lower else np.array([lower, upper]),
         )
 
-    def _filter(self, cat: Category, conditions: Conditions, *fields: str) -> Filter | None:
+    def to_filter(self, cat: Category, conditions: Conditions, *fields: str) -> Filter | None:
         """Return the conditions as a filter. Cluster runs and maps in them are those in service; scores in
         them, and in the ``fields`` that are ordered by or counted, count only if the tagger in service gave
         them. Queries without scores, and those on settled tags, pay nothing for it."""
@@ -351,7 +351,7 @@ class Searcher:
     def _extreme(
         self, cat: Category, field: str, conditions: Conditions, *, descending: bool
     ) -> float | None:
-        query = Query(OrderBy(field, descending), filter=self._filter(cat, conditions, field), limit=1)
+        query = Query(OrderBy(field, descending), filter=self.to_filter(cat, conditions, field), limit=1)
         hits = self.vectors.query(cat.name, query)
         values = [_number(hits[0].payload, field, descending)] if hits else []
         return values[0] if values else None
@@ -395,7 +395,7 @@ class Searcher:
         query = Query(
             ask,
             using=spec.name,
-            filter=self._filter(cat, options.conditions),
+            filter=self.to_filter(cat, options.conditions),
             limit=options.limit,
             offset=options.offset,
             min_similarity=options.min_similarity,

@@ -46,9 +46,9 @@ them."""
 MAX_LABELS = 20_000
 """Accepted images, and rejected ones, that a head is trained on."""
 _POOL = 5
-"""Times as many candidates as are shown. Five tags of the demo, 20 labels a round, average precision over the
-category after one to three rounds: spread over 5 times as many 0.72, 0.81, 0.84; the least certain 0.69,
-0.78, 0.82; at random 0.63, 0.68, 0.73."""
+"""How many candidates there are for each image that is shown. Five tags of the demo, 20 labels a round,
+average precision over the category after one to three rounds: spread over 5 times as many 0.72, 0.81, 0.84;
+the least certain 0.69, 0.78, 0.82; at random 0.63, 0.68, 0.73."""
 _ONE_AT_RANDOM = 10
 """One candidate in so many is drawn at random. It costs nothing where a tag is one kind of thing (0.75, 0.81,
 0.84 in the figures above), and finds the second kind where a tag is two: for six pairs of classes, begun with

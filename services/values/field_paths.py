@@ -46,3 +46,15 @@ def value_at(payload: Mapping[str, Any], path: str) -> Any:
 
 def _escaped(key: str) -> str:
     return key.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def flat(payload: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested fields under their dotted names.
+
+    >>> flat({"quality": 1.0, "scores": {"red mug": 0.5}})
+    {'quality': 1.0, 'scores.red mug': 0.5}
+    """
+    found: dict[str, Any] = {}
+    for name, value in payload.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return found

@@ -198,12 +198,15 @@ def check_ids(ids: Sequence[str]) -> None:
             )
 
 
-def check_vectors(schema: CollectionSchema, using: str, vectors: Embeddings, ids: Sequence[str] = ()) -> None:
-    """Raise unless ``vectors`` is (n, dim) of the named vector, finite, and of unit length within 1e-3."""
+def check_vectors(
+    schema: CollectionSchema, using: str, vectors: Embeddings, ids: Sequence[str] | None = None
+) -> None:
+    """Raise unless ``vectors`` is (n, dim) of the named vector, finite, and of unit length within 1e-3, with
+    one for each of ``ids`` where those are given."""
     dim = dim_of(schema, using)
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise BadVector(f"Vector {using!r} takes {dim} components, got shape {vectors.shape}.", using=using)
-    if ids and len(ids) != len(vectors):
+    if ids is not None and len(ids) != len(vectors):
         raise BadVector(f"{len(vectors)} vectors for {len(ids)} points: give one each.", using=using)
     if not np.isfinite(vectors).all():
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
@@ -230,5 +233,5 @@ def dim_of(schema: CollectionSchema, using: str) -> int:
     return dim
 
 
-def _who(ids: Sequence[str], row: int) -> str:
-    return ids[row] if row < len(ids) else f"row {row}"
+def _who(ids: Sequence[str] | None, row: int) -> str:
+    return f"row {row}" if ids is None else ids[row]

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from vitrine.services.domain import CollectionSchema, Embedding, Fuse, Near, OrderBy, Query, Random, Recommend
-from vitrine.services.errors import BadRequest, BadVector
+from vitrine.services.errors import BadRequest, BadVector, NotFound
 from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_vectors, dim_of
 from vitrine.services.vector_store.fields import check_filter, check_order
 
@@ -50,6 +50,16 @@ def check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
     """Raise ``UnknownVector`` if the collection lacks one of the named vectors."""
     for name in names:
         dim_of(schema, name)
+
+
+def check_found(collection: str, missing: list[str]) -> None:
+    """Raise ``NotFound`` if points that are to be changed do not exist."""
+    if missing:
+        raise NotFound(
+            f"{len(missing)} of the points are not in collection {collection!r}, the first: {missing[0]}. "
+            "Nothing was changed.",
+            ids=missing,
+        )
 
 
 def check_extension(present: CollectionSchema, wanted: CollectionSchema) -> None:

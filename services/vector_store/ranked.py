@@ -6,7 +6,7 @@ a little more the deeper it is asked. So it is asked to fixed depths (``RUNGS``)
 cut wait for the next, and what only a deeper look finds comes after what was found before. A hit then has its
 place whatever the size of the page.
 
-Ids are whatever the engine has at hand that stands in the order of our ids.
+Ids may be any numbers or texts of the engine that sort as the points' ids do.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ RUNGS: Final = (BREADTH, 400, 1_300, 4_000, 12_000, 21_000)
 """The last depth is more than may be asked for: of more images than that with one similarity, the engine
 chooses some."""
 _FUSED: Final = ((63, 127), (650, 1_299), (20_000, 20_000))
-"""So many fused hits are taken from the first so many by each vector."""
+"""How many fused hits are taken, and how many of the nearest by each vector they are taken from."""
 
 Id = TypeVar("Id", str, int)
 Nearest = Callable[[int], Sequence[tuple[Id, float]]]
-"""The nearest so many: their ids, and the similarities as the engine has computed them, best first."""
+"""Returns as many of the nearest as it is asked for: their ids, and the similarities as the engine has
+computed them, best first."""
 Ranked = tuple[Id, float]
 """An id and its similarity, or its fusion score."""
 

@@ -43,7 +43,7 @@ def test_exponents_are_those_of_the_sizes(shop: Runtime) -> None:
     tasks = {"square": square, "steady": steady, "broken": broken}
     report = time_tasks(shop, CATEGORY, [6, 12, 100, 200, 6], tasks, clock=lambda: now[0])
     assert report.sizes == [6, 12, IMAGES] and report.images == IMAGES
-    assert [report.seconds("square", size) for size in report.sizes] == [36, 144, 576]
+    assert [report.timed("square", size) for size in report.sizes] == [36, 144, 576]
     assert report.exponents == {"square": 2.0, "steady": 0.0, "broken": None}
     assert report.notes == [
         "The category has 24 images: 100, 200 are cut to that.",
@@ -59,6 +59,19 @@ def test_exponents_are_those_of_the_sizes(shop: Runtime) -> None:
     tree = json.loads(json.dumps(report.to_json()))
     assert tree["tasks"][0] == {"task": "square", "seconds": {"6": 36, "12": 144, "24": 576}, "exponent": 2.0}
     assert shop.vectors.count(CATEGORY) == IMAGES and [one.name for one in shop.catalog.list()] == [CATEGORY]
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, InterruptedError])
+def test_what_was_timed_before_it_ended_is_reported(shop: Runtime, ends: type[BaseException]) -> None:
+    def large_ends(sample: Sample) -> float:
+        if len(sample.ids) > 6:
+            raise ends
+        return 0.25
+
+    report = time_tasks(shop, CATEGORY, [6, 12], {"large": large_ends})
+    assert (report.status, report.exit_code) == ("interrupted", 130)
+    assert [(row.size, row.seconds) for row in report.rows] == [(6, 0.25)]
+    assert "Interrupted" in report.summary() and report.to_json()["status"] == "interrupted"
 
 
 def test_the_tasks_of_the_indexer_run(shop: Runtime, tmp_path: Path) -> None:

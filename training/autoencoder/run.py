@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from vitrine.services.category.read_all import pages
 from vitrine.services.encoders.families.autoencoder import AutoencoderConfig, save_autoencoder
 from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import parse_reference
@@ -22,7 +23,6 @@ from vitrine.services.runtime import Runtime
 from vitrine.services.settings import Settings
 from vitrine.training.autoencoder.options import AutoencoderOptions
 from vitrine.training.autoencoder.train import TrainedAutoencoder, reconstruct, train_autoencoder
-from vitrine.training.data.dataset import read_hits
 
 Reads = Sequence[Callable[[], bytes]]
 """Functions that read the bytes of one picture each."""
@@ -55,8 +55,8 @@ class SavedAutoencoder:
 def category_reads(runtime: Runtime, category: str) -> Reads:
     """Return a function for each image of a category that reads its picture. ``NotFound``."""
     runtime.catalog.get(category)
-    hits = read_hits(runtime.vectors, category, ("object_key",))
-    return [partial(runtime.objects.get, hit.payload["object_key"]) for hit in hits]
+    found = pages(runtime.vectors, category, fields=("object_key",), size=2_000)
+    return [partial(runtime.objects.get, hit.payload["object_key"]) for page in found for hit in page]
 
 
 def run_autoencoder(

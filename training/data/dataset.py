@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +19,7 @@ from typing import Literal
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.category.field_names import find_field
 from vitrine.services.category.read_all import pages
-from vitrine.services.domain import Embedding, Hit
+from vitrine.services.domain import Embedding
 from vitrine.services.errors import BadSource, ImageRefused, TooFewExamples, VitrineError, because
 from vitrine.services.images.open import ImageLimits, content_hash, open_image
 from vitrine.services.images.walking import Found, walk
@@ -184,18 +184,11 @@ def read_category(
             split=SPLITS.get(_text(value_at(hit.payload, split)).lower()),
             embedding=hit.vectors.get(name) if name else None,
         )
-        for hit in read_hits(vectors, category, fields, (name,) if name else ())
+        for page in pages(vectors, category, fields=fields, using=(name,) if name else (), size=_PAGE)
+        for hit in page
         if (class_ := _text(value_at(hit.payload, label)))
     ]
     return _check_classes(images, f"category {category!r} (field {label})")
-
-
-def read_hits(
-    vectors: VectorStore, category: str, fields: tuple[str, ...], names: tuple[str, ...] = ()
-) -> Iterator[Hit]:
-    """Yield every image of a category, with these payload fields and named vectors."""
-    for page in pages(vectors, category, fields=fields, using=names, size=_PAGE):
-        yield from page
 
 
 def identify(

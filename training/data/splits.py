@@ -16,19 +16,7 @@ import numpy as np
 
 from vitrine.services.errors import BadRequest, TooFewExamples
 from vitrine.training.data.dataset import LabelledImage, SplitName, class_names
-from vitrine.training.data.duplicates import Groups, duplicate_groups
-
-__all__ = [
-    "CLASS_FRACTIONS",
-    "DEFAULT_FRACTIONS",
-    "Groups",
-    "Split",
-    "duplicate_groups",
-    "split_by_class",
-    "split_by_image",
-    "split_given",
-    "straddling",
-]
+from vitrine.training.data.duplicates import Groups
 
 Protocol = Literal["by-image", "by-class", "given"]
 Fractions = tuple[float, float, float]

@@ -60,7 +60,7 @@ def held_out(images: Sequence[LabelledImage], split: Split) -> HeldOut:
 def recalled(images: Sequence[LabelledImage], tree: Mapping[str, Any]) -> Split:
     """Find the split of a folder's split.json again among identified images, by their content.
 
-    Where none of its test images is there, all images that were not trained on are the test, to be sought
+    Where none of its test images is there, all images that were not trained on are the test, to be searched
     among each other.
     """
     parts = {name: set(tree[name]) for name in ("train", "validation", "test")}

@@ -13,7 +13,8 @@ import orjson
 from vitrine.services.files import make_folder
 from vitrine.services.images.contact_sheet import png_bytes
 from vitrine.training.data.dataset import LabelledImage, SplitName, Unusable, class_names, fingerprint
-from vitrine.training.data.splits import Groups, Split, straddling
+from vitrine.training.data.duplicates import Groups
+from vitrine.training.data.splits import Split, straddling
 from vitrine.training.metric.evaluate import LABELS, Comparison
 from vitrine.training.metric.worst_queries import Retrieval, worst_sheet
 from vitrine.training.reports import draw_curves, markdown_table, one_line

@@ -182,7 +182,7 @@ def evaluate(
     """Judge a trained encoder on the images held out of its training, next to its untrained trunk and
     ``other``.
 
-    On other data all images that it was not trained on are sought among each other. What is not on this
+    On other data all images that it was not trained on are searched among each other. What is not on this
     machine is left out, with a note. ``ModelUnavailable``, ``TooFewExamples``.
     """
     tell = tell or Watch().tell
@@ -234,7 +234,24 @@ def judge_and_save(
         judged = judge(_named(trained, fresh, cache, tell), held)
         metrics = metrics_tree(judged.comparison)
         config = replace(trained.config, metrics=metrics)
-        write_report(fresh, _report(trained, judged, held, summary, notes), _worst(judged, held))
+        parameters = {
+            "trunk": config.trunk.model,
+            "trunk revision": config.trunk.revision,
+            "mode": config.mode,
+            **config.training["options"],
+        }
+        report = TrainingReport(
+            config.name,
+            parameters,
+            summary,
+            judged.comparison,
+            trained.history,
+            float(trained.best_epoch),
+            held.part,
+            tuple(notes),
+        )
+        worst = worst_retrievals(judged.queries, held.queries, judged.gallery, held.gallery)
+        write_report(fresh, report, worst)
         write_config(fresh, config)
         fresh.rename(output)
     finally:
@@ -299,29 +316,3 @@ def _named(trained: TrainedMetric, folder: Path, cache: Path | None, tell: Tell)
         reference, ResolvedModel(folder, "unsaved"), replace(trunk.loader, precision="auto")
     )
     return {CANDIDATE: embedder_of(served, reader, tell, "judging"), TRUNK: embeddings.rows}
-
-
-def _report(
-    trained: TrainedMetric, judged: Judged, held: HeldOut, summary: DataSummary, notes: Sequence[str]
-) -> TrainingReport:
-    config = trained.config
-    parameters: dict[str, Any] = {
-        "trunk": config.trunk.model,
-        "trunk revision": config.trunk.revision,
-        "mode": config.mode,
-    }
-    parameters |= {name: value for name, value in config.training["options"].items() if name != "mode"}
-    return TrainingReport(
-        config.name,
-        parameters,
-        summary,
-        judged.comparison,
-        trained.history,
-        float(trained.best_epoch),
-        held.part,
-        tuple(notes),
-    )
-
-
-def _worst(judged: Judged, held: HeldOut) -> Any:
-    return worst_retrievals(judged.queries, held.queries, judged.gallery, held.gallery)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -159,9 +160,12 @@ class _Run:
         count = len(split.train)
         learner.fit_input(np.arange(count), options.seed)
         optimizer = torch.optim.AdamW(_groups(learner, loss, options))
-        precision = (
-            (lambda: embeddings.precision) if encoder is None else (lambda: _served_precision(trunk, encoder))
-        )
+
+        def precision() -> str:
+            if encoder is None:
+                return embeddings.precision
+            return choose_model_precision(trunk.wanted, trunk.device, encoder.model)
+
         return cls(
             options,
             trunk,
@@ -312,7 +316,8 @@ class _Run:
             for name, value in asdict(self.options).items()
             if name not in ("threads", "memory_mb")
         }
-        return {"options": _plain(options), "trunk": self.trunk.revision, "fingerprint": self.fingerprint}
+        options = json.loads(json.dumps(options))  # tuples are lists in the checkpoint
+        return {"options": options, "trunk": self.trunk.revision, "fingerprint": self.fingerprint}
 
     def _checkpoint(
         self, folder: Path, history: History, best_epoch: int, best: dict[str, torch.Tensor] | None
@@ -380,14 +385,3 @@ def _quality(row: Mapping[str, float]) -> tuple[float, float, float]:
         row.get("map_at_r", 0.0),
         row["epoch"] if "recall_at_1" not in row else 0.0,
     )
-
-
-def _served_precision(trunk: Trunk, encoder: Any) -> str:
-    return choose_model_precision(trunk.wanted, trunk.device, encoder.model)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON gives it back."""
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, tuple | list) else value

@@ -217,7 +217,7 @@ def settle(
         head = head.turned() if wanted == head.opposite and wanted else head
     has = tagged.carrying(tag)
     positives, negatives = int(has.sum()), int((~has).sum())
-    auc = _judged(has, _margins(head, tagged.x))
+    auc = _judged(has, _signs(head, _products(head, tagged.x)))
     if sure:
         if auc is not None and not unchecked:
             _confirm(head, tag, auc, positives, negatives)
@@ -306,10 +306,6 @@ def _spread(positives: int, negatives: int) -> float:
     """Return the standard deviation of the area under the curve for scores by chance (Mann and Whitney,
     1947)."""
     return float(np.sqrt((positives + negatives + 1) / (12 * positives * negatives)))
-
-
-def _margins(head: OldHead, x: Embeddings) -> NDArray[np.float64]:
-    return _signs(head, _products(head, x))
 
 
 def _products(head: OldHead, x: Embeddings) -> NDArray[np.float64]:

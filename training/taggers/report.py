@@ -33,6 +33,18 @@ COLUMNS = (
     "calibration error",
     "C",
 )
+_SUMMARY = (
+    "positives",
+    "negatives",
+    "average_precision",
+    "roc_auc",
+    "threshold",
+    "precision",
+    "recall",
+    "f1",
+    "calibration_error",
+)
+"""The metrics of the columns between the tag and C."""
 
 
 def write_report(folder: Path, training: Training, *, title: str, plots: bool | None = None) -> Path:
@@ -70,7 +82,10 @@ def to_json(training: Training, title: str) -> dict[str, Any]:
 
 def summary_rows(reports: Sequence[TagReport]) -> list[tuple[object, ...]]:
     """Return one row for each tag, with the values of ``COLUMNS``."""
-    return [_row(report) for report in reports]
+    return [
+        (report.head.tag, *(getattr(report.metrics, name) for name in _SUMMARY), report.c)
+        for report in reports
+    ]
 
 
 def to_markdown(training: Training, title: str, pictures: dict[str, str], *, overview: bool) -> str:
@@ -180,23 +195,6 @@ def bars(counts: Sequence[int], width: int = 30) -> list[str]:
         f"{number / len(counts):.1f} {count:>{digits}} {'#' * -(-count * width // most)}"
         for number, count in enumerate(counts)
     ]
-
-
-def _row(report: TagReport) -> tuple[object, ...]:
-    one = report.metrics
-    return (
-        report.head.tag,
-        one.positives,
-        one.negatives,
-        one.average_precision,
-        one.roc_auc,
-        one.threshold,
-        one.precision,
-        one.recall,
-        one.f1,
-        one.calibration_error,
-        report.c,
-    )
 
 
 def _details(one: TagMetrics) -> list[str]:

@@ -26,49 +26,30 @@ def stratified_parts(
     _, group = np.unique(groups, return_inverse=True)
     count = int(group.max()) + 1 if len(group) else 0
     sizes = np.bincount(group, minlength=count).astype(np.float64)
-    deal = _Deal(np.asarray(shares, np.float64) / sum(shares), np.random.default_rng(seed), sizes)
-    held: list[list[int]] = [[] for _ in range(count)]  # by group: its tags
+    share, generator = np.asarray(shares, np.float64) / sum(shares), np.random.default_rng(seed)
     members: list[NDArray[np.intp]] = [np.unique(group[targets[:, tag]]) for tag in range(targets.shape[1])]
+    tags_of: list[list[int]] = [[] for _ in range(count)]  # by group
     for tag, some in enumerate(members):
         for one in some.tolist():
-            held[one].append(tag)
-    deal.want([len(some) for some in members])
+            tags_of[one].append(tag)
+    # what each part still lacks: images, and groups of each tag
+    room, wanted = (share * sizes.sum()).tolist(), [(share * len(some)).tolist() for some in members]
+    part = np.full(count, -1, np.int64)
+
+    def give(one: int, lacking: Sequence[int]) -> None:
+        """Give a group to the part with most room of those ``lacking`` it; ties by lot."""
+        best = max(lacking, key=room.__getitem__)
+        part[one] = best
+        room[best] -= sizes[one]
+        for tag in tags_of[one]:
+            wanted[tag][best] -= 1.0
+
     for tag in sorted(range(len(members)), key=lambda tag: len(members[tag])):
-        for one in deal.generator.permutation(members[tag]).tolist():
-            deal.give(one, tag, held[one])
-    for one in deal.generator.permutation(count).tolist():
-        deal.give(one, None, held[one])
-    return deal.part[group]
-
-
-class _Deal:
-    """What each part still lacks while groups are dealt out."""
-
-    def __init__(
-        self, shares: NDArray[np.float64], generator: np.random.Generator, sizes: NDArray[np.float64]
-    ) -> None:
-        self.generator = generator
-        self.part = np.full(len(sizes), -1, np.int64)
-        self._shares, self._sizes = shares, sizes.tolist()
-        self._room = (shares * sizes.sum()).tolist()
-        self._wanted: list[list[float]] = []
-
-    def want(self, counts: Sequence[int]) -> None:
-        self._wanted = [(self._shares * count).tolist() for count in counts]
-
-    def give(self, group: int, tag: int | None, held: Sequence[int]) -> None:
-        """Give a group to the part that lacks most of this tag, then to the one with most room; ties by
-        lot."""
-        if self.part[group] >= 0:
-            return
-        parts = range(len(self._room))
-        if tag is None:
-            best = max(parts, key=self._room.__getitem__)
-        else:
-            wanted = self._wanted[tag]
-            most = max(wanted)
-            best = max((part for part in parts if wanted[part] > most - 1e-9), key=self._room.__getitem__)
-        self.part[group] = best
-        self._room[best] -= self._sizes[group]
-        for one in held:
-            self._wanted[one][best] -= 1.0
+        for one in generator.permutation(members[tag]).tolist():
+            if part[one] < 0:
+                most = max(wanted[tag]) - 1e-9
+                give(one, [number for number, lack in enumerate(wanted[tag]) if lack > most])
+    for one in generator.permutation(count).tolist():
+        if part[one] < 0:
+            give(one, range(len(room)))
+    return part[group]

@@ -52,7 +52,7 @@ def make_run(
     if isinstance(fit, FlatFit) and fit.result is not None:
         report.notes += fit.result.notes
     if report.in_service and not report.interrupted and words:
-        report.notes.append(_named(runtime, category, run, words, prompt))
+        _name(runtime, report, words, prompt, stop)
     elif report.in_service and not report.interrupted and named:
         report.notes.append(names_gone(run))
     return report
@@ -84,12 +84,16 @@ def _fits(options: ClusterOptions, stop: threading.Event) -> tuple[Fit, Again]:
     return flat, Again(flat.reseeded, seeds if flat.draws else ())
 
 
-def _named(runtime: Runtime, category: str, run: str, words: Sequence[str], prompt: str) -> str:
-    """Name the nodes and return what came of it; the run is stored already."""
+def _name(
+    runtime: Runtime, report: ClusterReport, words: Sequence[str], prompt: str, stop: threading.Event
+) -> None:
+    """Name the nodes of a run that is stored already, and note in its report what came of it."""
     try:
-        return name_by_words(runtime, category, run, words, prompt).summary()
+        named = name_by_words(runtime, report.category, report.run, words, prompt, stop=stop)
+        report.notes.append(named.summary())
+        report.interrupted = named.interrupted
     except VitrineError as error:
-        return (
-            f"The run is stored, but not named by words: {error.message} Then: vitrine cluster name {run} "
-            "--words FILE"
+        report.notes.append(
+            f"The run is stored, but not named by words: {error.message} Then: vitrine cluster name "
+            f"{report.run} --words FILE"
         )

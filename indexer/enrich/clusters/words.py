@@ -72,6 +72,8 @@ class NamingReport(Report):
         return super().to_json() | {"words": words}
 
     def summary(self) -> str:
+        if self.interrupted:
+            return f"Interrupted: the nodes of {self.run} keep the names they have."
         return (
             f"{self.run}: {self.named} of {self.nodes} nodes named by {self.listed} words ({self.using}), "
             f"{self.by_tags} by tags; without a name: {sum(not name for name in self.names.values())}."
@@ -121,21 +123,32 @@ def name_by_words(
 
     Names of a former list go. The centres of the run decide if its encoder reads text; else the means of
     another named vector of its images (``using``, or the first that reads text), which takes a pass over the
-    category. Where ``stop`` ends that (``InterruptedError``), or Ctrl-C, nothing is renamed. ``NotFound``
-    (category, run), ``BadRequest``.
+    category. Where ``stop`` or Ctrl-C ends that, nothing is renamed. ``NotFound`` (category, run),
+    ``BadRequest``.
     """
     cat, found = runtime.catalog.get(category), runtime.clusters.get(category, run)
     words = list(dict.fromkeys(words))
     spec = check_words(cat, found.using, words, prompt, using)
     report = NamingReport(category, run, spec.name, prompt, len(words), nodes=len(found.nodes))
+    job = Job(runtime, category, report, progress, stop)
+    with job.running():
+        _rename(job, report, found, spec, words)
+    return report
+
+
+def _rename(
+    job: Job, report: NamingReport, found: ClusterRun, spec: EncoderSpec, words: Sequence[str]
+) -> None:
+    runtime, category, prompt = job.runtime, job.category, report.prompt
     if (spec.name, spec.revision) == (found.using, found.encoder_revision):
         centres, counts = found.centres, np.array([node.count for node in found.nodes.values()])
     else:
-        with Job(runtime, category, report, progress, stop).stage("naming", found.images) as advance:
+        with job.stage("naming", found.images) as advance:
             centres, counts = _means(runtime, category, found, spec, advance)
     if not counts[0]:
         raise BadRequest(
-            f"No image of the run {run!r} has a vector {spec.name!r}: fill it first (vitrine category fill)."
+            f"No image of the run {found.run!r} has a vector {spec.name!r}: fill it first (vitrine category "
+            "fill)."
         )
     best = best_words(found.nodes, centres, counts, _embedded(runtime, spec, words, prompt))
     report.images = int(counts[0])
@@ -146,7 +159,6 @@ def name_by_words(
     report.by_tags = sum(bool(node.name) for node in nodes.values()) - report.named
     list_of = {"count": len(words), "prompt": prompt, "using": spec.name}
     runtime.clusters.rename(category, found, nodes, {**found.parameters, WORDS: list_of})
-    return report
 
 
 def best_words(

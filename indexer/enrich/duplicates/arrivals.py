@@ -28,7 +28,7 @@ from vitrine.services.runtime import Runtime
 from vitrine.services.vector_store.similarity import at_least
 
 NEIGHBOURS = 8
-"""So many of the nearest are looked at."""
+"""How many of the nearest images are looked at."""
 _SIMILARITY = 0.8
 _FIELDS = ("object_key", "sha256", "phash", "width", "height")
 _NOTHING_STORED = Images((), np.empty(0, np.uint64), np.empty((0, 0), np.float32))

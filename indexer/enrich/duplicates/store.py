@@ -2,7 +2,7 @@
 run.
 
 While a run is written, its images carry its group next to the group of the run before: a list of two ids, of
-which queries heed the one in service. So nobody sees half of a run, whenever it is killed; what a killed run
+which queries use the one in service. So nobody sees half of a run, whenever it is killed; what a killed run
 left the next one removes.
 """
 

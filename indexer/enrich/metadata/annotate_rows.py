@@ -54,8 +54,8 @@ class Rows:
 
     @property
     def indexes(self) -> dict[str, IndexKind]:
-        """The payload indexes that the rows ask for; hashtags first, since a category indexes only so many
-        columns."""
+        """The payload indexes that the rows ask for; hashtags first, since a category indexes a limited
+        number columns."""
         first = field_path("metadata", HASHTAGS)
         return dict(sorted(self._fields.items(), key=lambda item: item[0] != first))
 

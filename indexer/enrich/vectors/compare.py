@@ -134,7 +134,7 @@ def compare(
 ) -> Comparison | None:
     """Compare a candidate with what answers ``alias`` now (before its first promotion: the default).
 
-    Queries are the held-out images of the folder's split that the category holds. They are sought among the
+    Queries are the held-out images of the folder's split that the category holds. They are searched among the
     training images that it holds, or among each other where the split is by class. The candidate embeds those
     pictures; of the incumbent the stored vectors are compared. With fewer than LEAST of them the figures that
     training recorded are compared, candidate against trunk. None where there is nothing to compare: the

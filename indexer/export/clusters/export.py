@@ -11,9 +11,9 @@ from typing import Any
 
 from vitrine.indexer.export.clusters.folders import ByCluster, Claim
 from vitrine.indexer.export.clusters.node_pictures import node_counts
-from vitrine.indexer.export.clusters.node_sheets import PER_NODE, SheetsReport, write_sheets
-from vitrine.indexer.export.clusters.options import RunExportOptions
-from vitrine.indexer.export.clusters.treemap_files import LEVELS, TreemapReport, write_treemap
+from vitrine.indexer.export.clusters.node_sheets import SheetsReport, write_sheets
+from vitrine.indexer.export.clusters.options import LEVELS, PER_NODE, RunExportOptions
+from vitrine.indexer.export.clusters.treemap_files import TreemapReport, write_treemap
 from vitrine.indexer.export.common import ExportReport
 from vitrine.indexer.export.folders import check_target, export_folders
 from vitrine.indexer.export.move import Mover

@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageOps
 
 from vitrine.indexer.export.clusters.node_page import begin, index_page
 from vitrine.indexer.export.clusters.node_pictures import members, node_counts
-from vitrine.indexer.export.clusters.treemap_files import LEVELS, write_treemap
+from vitrine.indexer.export.clusters.options import LEVELS, MOST_PER_NODE, PER_NODE
+from vitrine.indexer.export.clusters.treemap_files import write_treemap
 from vitrine.indexer.export.clusters.treemap_marks import INK, fit, font
 from vitrine.indexer.job.job import Advance, Report
 from vitrine.indexer.job.thumbnails import Wanted, small_pictures
@@ -26,8 +27,6 @@ from vitrine.services.runtime import Runtime
 from vitrine.services.search.cluster_nodes import NodeDetail
 from vitrine.services.values.words import counted
 
-PER_NODE = 24
-MOST_PER_NODE = 500
 MOST_ROWS = 30
 """Children on the sheet of one node: more make a page too large to look at."""
 _TILE, _GAP, _ACROSS, _MARGIN = 112, 8, 12, 28

@@ -12,7 +12,8 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.options import Options, option, options_of
 
 Kind = Literal["file", "treemap", "sheets", "folders"]
-_FILES, _TREEMAPS = (".json", ".csv"), (".svg", ".png")
+FILES, TREEMAPS = (".json", ".csv"), (".svg", ".png")
+LEVELS, PER_NODE, MOST_PER_NODE, SIZE = 2, 24, 500, (1600, 1000)
 _TAKES: Mapping[Kind, tuple[str, ...]] = {
     "file": (),
     "treemap": ("levels", "size", "filters"),
@@ -32,12 +33,14 @@ class RunExportOptions(Options):
     """How a run is exported; what is not given has a default that suits the kind of export."""
 
     sheets: bool = option(False, "Contact sheets and a page that leads to them, instead of the images.")
-    levels: int | None = option(None, "Treemap, sheets: levels below the root. [default: 2]", ge=1)
-    size: str | None = option(None, "Treemap: pixels, such as 800x600. [default: 1600x1000]")
-    per_node: int | None = option(None, "Sheets: images of a node. [default: 24]", ge=1, le=500)
+    levels: int | None = option(None, f"Treemap, sheets: levels below the root. [default: {LEVELS}]", ge=1)
+    size: str | None = option(None, f"Treemap: pixels, such as 800x600. [default: {SIZE[0]}x{SIZE[1]}]")
+    per_node: int | None = option(
+        None, f"Sheets: images of a node. [default: {PER_NODE}]", ge=1, le=MOST_PER_NODE
+    )
     depth: int | None = option(None, "Folders within folders. [default: as deep as the run]", ge=1)
     mode: Literal["copy", "hardlink", "symlink"] | None = option(
-        None, "Links cost no space, but whoever edits one changes the stored file. [default: copy]"
+        None, "Links cost no space, but editing one changes the stored file. [default: copy]"
     )
     move: bool = option(False, "Take the images out of Vitrine once they lie in the folders.")
 
@@ -52,7 +55,9 @@ class RunExportOptions(Options):
     @property
     def pixels(self) -> tuple[int, int]:
         """Width and height of a treemap."""
-        width, _, height = (self.size or "1600x1000").lower().partition("x")
+        if self.size is None:
+            return SIZE
+        width, _, height = self.size.lower().partition("x")
         return int(width), int(height)
 
     def kind(self, to: str, *, filtered: bool = False) -> Kind:
@@ -64,15 +69,15 @@ class RunExportOptions(Options):
         ending = Path(to).suffix.lower()
         if Path(to).is_dir() or to.endswith("/") or not ending:
             kind: Kind = "sheets" if self.sheets else "folders"
-        elif ending not in (*_FILES, *_TREEMAPS):
-            known = ", ".join((*_FILES, *_TREEMAPS))
+        elif ending not in (*FILES, *TREEMAPS):
+            known = ", ".join((*FILES, *TREEMAPS))
             raise BadRequest(
                 f"{to} ends in none of {known}: choose one of these, or write {to}/ for a folder."
             )
         elif self.sheets:
             raise BadRequest(f"--sheets makes several files, and {to} is one: give --to a folder.")
         else:
-            kind = "file" if ending in _FILES else "treemap"
+            kind = "file" if ending in FILES else "treemap"
         given = [one.name for one in options_of(type(self)) if getattr(self, one.name) not in (None, False)]
         for name in [*given, *(["filters"] if filtered else [])]:
             if name not in _TAKES[kind]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from vitrine.indexer.export.clusters.node_pictures import members, node_counts
+from vitrine.indexer.export.clusters.options import LEVELS, SIZE, TREEMAPS
 from vitrine.indexer.export.clusters.treemap import Box, lay_out
 from vitrine.indexer.export.clusters.treemap_marks import (
     TITLE_HEIGHT,
@@ -33,8 +34,6 @@ from vitrine.services.images.contact_sheet import one_line
 from vitrine.services.runtime import Runtime
 
 LEAST_SIDE, MOST_SIDE = 200, 8_000
-LEVELS = 2
-ENDINGS = (".svg", ".png")
 _SHARPER = 1.5
 """Pixels of a picture in an SVG file for each it takes at its own size: screens have more, and it can be
 enlarged."""
@@ -69,7 +68,7 @@ def write_treemap(
     path: Path,
     *,
     levels: int = LEVELS,
-    size: tuple[int, int] = (1600, 1000),
+    size: tuple[int, int] = SIZE,
     conditions: Conditions | None = None,
     tell: Advance | None = None,
 ) -> TreemapReport:
@@ -81,7 +80,7 @@ def write_treemap(
     or no images.
     """
     ending, (width, height) = path.suffix.lower(), size
-    check_ending(path, "a treemap", ENDINGS)
+    check_ending(path, "a treemap", TREEMAPS)
     if not (LEAST_SIDE <= width <= MOST_SIDE and LEAST_SIDE <= height <= MOST_SIDE) or levels < 1:
         raise BadRequest(
             f"A treemap takes {LEAST_SIDE} to {MOST_SIDE} pixels each way and at least one level."

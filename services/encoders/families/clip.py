@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vitrine.services.domain import Embeddings, EncoderSpec
-from vitrine.services.encoders.torch_encoder import SLICE, TransformersEncoder, starts, unit
+from vitrine.services.encoders.torch_encoder import SLICE, TransformersEncoder, unit
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ class ClipEncoder(DualImageEncoder):
 
         with torch.inference_mode():
             return self._joined(
-                [self._encode_slice(list(texts[at : at + SLICE])) for at in starts(len(texts), SLICE)]
+                [self._encode_slice(list(texts[at : at + SLICE])) for at in range(0, len(texts), SLICE)]
             )
 
     def _encode_slice(self, texts: list[str]) -> Embeddings:

@@ -72,10 +72,6 @@ class MetricEncoder:
         """As ``encode_images``, from images that ``prepare`` has fitted."""
         return self._embedder.embed(self.trunk.encode_pixels(pixels))
 
-    def encode_trunk(self, rows: Embeddings) -> Embeddings:
-        """Return the embeddings of images whose trunk embeddings (n, trunk's dim) are known."""
-        return self._embedder.embed(rows)
-
 
 def save_metric_encoder(
     folder: Path,
@@ -99,8 +95,7 @@ def save_metric_encoder(
     make_folder(folder)
     if config.trunk.stored:
         _save_trunk(folder / TRUNK, trunk, processor or {})
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in embedder.state_dict().items()}
-    save_file(weights, folder / EMBEDDER, {"format": "pt"})
+    save_file(_weights(embedder), folder / EMBEDDER, {"format": "pt"})
     if split is not None:
         (folder / SPLIT).write_text(json.dumps(split) + "\n", encoding="utf-8")
     write_config(folder, config)
@@ -141,10 +136,13 @@ def _save_trunk(folder: Path, model: Any, processor: Mapping[str, Any]) -> None:
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with quiet():
-        model.save_pretrained(folder, state_dict=weights)
+        model.save_pretrained(folder, state_dict=_weights(model))
     (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n", encoding="utf-8")
+
+
+def _weights(model: Any) -> dict[str, Any]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
 def _load_trunk(config: MetricConfig, stored: Path, loader: EncoderLoader) -> StagedEncoder:

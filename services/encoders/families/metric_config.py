@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from vitrine.services.domain import Preprocessing
 from vitrine.services.encoders.precision import Precision
+from vitrine.services.encoders.pretrained import read_json
 from vitrine.services.errors import ModelUnavailable
 
 KIND, FORMAT = "metric-encoder", 1
@@ -65,11 +66,7 @@ class MetricConfig:
 def folder_kind(folder: Path) -> str | None:
     """Return the kind of encoder of ours that a folder holds, such as ``metric-encoder``; None for any other
     folder."""
-    try:
-        tree = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    kind = tree.get("vitrine") if isinstance(tree, dict) else None
+    kind = read_json(folder / CONFIG).get("vitrine")
     return kind if isinstance(kind, str) else None
 
 
@@ -89,24 +86,13 @@ def read_config(folder: Path) -> MetricConfig:
         if (tree.pop("vitrine"), tree.pop("format")) != (KIND, FORMAT):
             raise ValueError("another kind or format")
         tree["trunk"] = TrunkReference(**tree["trunk"])
-        tree["preprocessing"] = _preprocessing(tree["preprocessing"])
+        tree["preprocessing"] = Preprocessing.from_json(tree["preprocessing"])
         tree["classes"] = tuple(tree["classes"])
         return MetricConfig(**tree)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise ModelUnavailable(
             f"{folder} holds no metric-learned encoder that this version reads."
         ) from error
-
-
-def _preprocessing(tree: Mapping[str, Any]) -> Preprocessing:
-    resize, crop = tree["resize"], tree["crop"]
-    return Preprocessing(
-        tuple(resize) if isinstance(resize, list) else resize,
-        tuple(crop) if crop is not None else None,
-        tuple(tree["mean"]),
-        tuple(tree["std"]),
-        tree["interpolation"],
-    )
 
 
 def read_split(folder: Path) -> dict[str, Any]:

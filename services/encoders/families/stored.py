@@ -14,7 +14,6 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from vitrine.services.encoders.resolve import (
     resolve_folder,
 )
 from vitrine.services.errors import BadRequest, ModelUnavailable
-from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.object_store.base import ObjectStore, list_keys
 from vitrine.services.object_store.keys import ENCODERS, check_key
 
 LAST = "config.json"
@@ -151,7 +150,7 @@ def delete_stored(objects: ObjectStore, model: str) -> None:
     """Remove a stored encoder, ``config.json`` first."""
     prefix, version = _parse(model)
     root = f"{prefix}/{version}/"
-    for key in [root + LAST, *(stat.key for stat in list(objects.list(root)))]:
+    for key in [root + LAST, *list_keys(objects, root)]:
         objects.delete(key)
 
 
@@ -170,17 +169,11 @@ def _version(revision: str) -> str:
 
 def _download(objects: ObjectStore, root: str, folder: Path) -> None:
     folder.mkdir()
-    for name in _names(objects, root):
-        path = folder / name
+    for key in list_keys(objects, root):
+        # a bucket may hold keys with "..": they must not lead out of the folder
+        path = folder / check_key(key).removeprefix(root)
         path.parent.mkdir(parents=True, exist_ok=True)
-        objects.get_file(root + name, path)
-
-
-def _names(objects: ObjectStore, root: str) -> Iterator[str]:
-    for stat in list(objects.list(root)):
-        yield check_key(stat.key)[
-            len(root) :
-        ]  # a bucket may hold keys with "..": they must not lead out of the folder
+        objects.get_file(key, path)
 
 
 def _wipe_stale(cache: Path) -> None:

@@ -58,9 +58,8 @@ class EngineClient:
         except Unavailable:
             if header["op"] not in _READS:
                 raise
-            answer, blocks = self._exchange(
-                header, arrays
-            )  # it was dying when it was asked: reading again harms nothing
+            # it was dying when it was asked: reading again harms nothing
+            answer, blocks = self._exchange(header, arrays)
         if "error" in answer:
             raise from_plain(answer["error"])
         return answer, blocks
@@ -72,7 +71,8 @@ class EngineClient:
             answer = receive(connection)
         except (OSError, EOFError) as error:
             connection.close()
-            raise self._died(process) from error
+            with self._mutex:
+                raise self._ended(process) from error
         except orjson.JSONEncodeError as error:
             connection.close()
             raise BadRequest(f"A payload or argument is not JSON: {error}.") from error
@@ -135,10 +135,6 @@ class EngineClient:
         finally:
             theirs.close()
         return ours
-
-    def _died(self, process: subprocess.Popen[bytes]) -> Unavailable:
-        with self._mutex:
-            return self._ended(process)
 
     def _ended(self, process: subprocess.Popen[bytes]) -> Unavailable:
         """Return the error for a process that has broken a connection. The mutex is held."""

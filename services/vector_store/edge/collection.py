@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from vitrine.services.domain import CollectionSchema
 from vitrine.services.errors import StoreDamaged, VitrineError, remedy
+from vitrine.services.vector_store.checks import check_found
 from vitrine.services.vector_store.edge import shard as edge_shard
-from vitrine.services.vector_store.edge.errors import from_engine, not_found
+from vitrine.services.vector_store.edge.errors import from_engine
 from vitrine.services.vector_store.edge.files import MEGABYTE, CollectionFiles, check_space
 from vitrine.services.vector_store.edge.lib import edge
 from vitrine.services.vector_store.edge.read import count
@@ -25,7 +26,8 @@ SLICE: Final = 128
 """Points that are written in one go, some 3 to 10 ms in which nobody is answered: the engine never releases
 the interpreter."""
 SLICE_SECONDS: Final = 0.005
-"""Payload changes go on for so long: they differ in size, and each index they touch takes its time."""
+"""Payload changes go on for this long at a time: they differ in size, and each index they touch takes its
+time."""
 TAIL_KB: Final = 15_000
 """Vectors outside of HNSW, such as 15,000 of 512 components, that cost a query under a millisecond."""
 _DELETE_RESERVE: Final = 64 * MEGABYTE
@@ -268,9 +270,7 @@ class Collection:
         return [id for id in dict.fromkeys(ids) if id not in known]
 
     def _check_known(self, ids: list[str]) -> None:
-        missing = self.missing(ids)
-        if missing:
-            raise not_found(self.schema.name, missing)
+        check_found(self.schema.name, self.missing(ids))
 
     def _check_space(self, at_most: int | None = None) -> None:
         check_space(self.files.folder, self._min_free if at_most is None else min(at_most, self._min_free))

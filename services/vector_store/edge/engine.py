@@ -29,6 +29,14 @@ from vitrine.services.vector_store.edge.wire import Arrays, Header
 MAX_OPEN: Final = 20
 """Shards kept open: opening one takes 0.1 s and some threads."""
 _QUERIES_AT_ONCE: Final = 4
+_WRITES: Final[dict[str, Callable[[Collection, Header, Arrays], Write]]] = {
+    "upsert": Collection.upsert,
+    "update_vectors": Collection.update_vectors,
+    "set_payload": Collection.set_payload,
+    "delete_payload": Collection.delete_payload,
+    "delete": Collection.delete,
+    "flush": Collection.flush_all,
+}
 
 
 class Reply(Protocol):
@@ -85,7 +93,7 @@ class Engine:
     def call(self, header: Header, arrays: Arrays, reply: Reply) -> None:
         """Answer a call, now or later."""
         op, name = header["op"], header.get("collection", "")
-        if op in ("upsert", "update_vectors", "set_payload", "delete_payload", "delete", "flush"):
+        if op in _WRITES:
             self._enqueue(
                 name,
                 self._write(name, op, header, arrays),
@@ -159,10 +167,7 @@ class Engine:
         that an index built now would be outdated at once."""
 
         def end(error: VitrineError | None) -> None:
-            if error is None:
-                reply.answer({}, [])
-            else:
-                reply.fail(error)
+            _end(reply, error)
             if name is not None:
                 self._after_write(name, last)
 
@@ -231,16 +236,7 @@ class Engine:
         yield
 
     def _write(self, name: str, op: str, header: Header, arrays: Arrays) -> Write:
-        collection = self._collection(name)
-        writes: dict[str, Callable[[Header, Arrays], Write]] = {
-            "upsert": collection.upsert,
-            "update_vectors": collection.update_vectors,
-            "set_payload": collection.set_payload,
-            "delete_payload": collection.delete_payload,
-            "delete": collection.delete,
-            "flush": collection.flush_all,
-        }
-        yield from writes[op](header, arrays)
+        yield from _WRITES[op](self._collection(name), header, arrays)
 
     def _after_write(self, name: str, last: bool) -> None:
         collection = self._open.get(name)
@@ -273,13 +269,12 @@ class Engine:
             return {"schemas": schemas, "damaged": damaged}, []
         collection = self._collection(name)
         if op == "query":
-            found = [
-                edge_read.answer(collection.shard, collection.schema, *query)
-                for query in _queries(header, arrays)
-            ]
+            shard, schema = collection.shard, collection.schema
+            found = [edge_read.answer(shard, schema, *query) for query in _queries(header, arrays)]
             return edge_read.pack(found, [query["with_vectors"] for query in header["queries"]])
         if op == "retrieve":
-            return edge_read.pack([edge_read.retrieve(collection.shard, header)], [header["with_vectors"]])
+            found = [edge_read.fetch(collection.shard, header["ids"], header)]
+            return edge_read.pack(found, [header["with_vectors"]])
         if op == "scroll":
             page, position = edge_read.scroll(collection.shard, collection.schema, header)
             packed, blocks = edge_read.pack([page], [header["with_vectors"]])
@@ -358,10 +353,7 @@ class Engine:
             run.run.abandon()
             run.run.collection.restart_tail(set())  # or it would be tried again at every write
         for reply in run.waiters:
-            if error is None:
-                reply.answer({}, [])
-            else:
-                reply.fail(error)
+            _end(reply, error)
         for reply in run.later:
             self._enqueue(name, self._optimize(name, reply, wait=True), self._tell_failure(reply))
 
@@ -374,6 +366,14 @@ class Engine:
             with contextlib.suppress(VitrineError):
                 collection.close()
         self._open.clear()
+
+
+def _end(reply: Reply, error: VitrineError | None) -> None:
+    """Tell the caller that the work is done, or what went wrong."""
+    if error is None:
+        reply.answer({}, [])
+    else:
+        reply.fail(error)
 
 
 def _queries(header: Header, arrays: Arrays) -> Iterator[tuple[dict[str, Any], Arrays]]:

@@ -9,7 +9,6 @@ from vitrine.services import errors
 from vitrine.services.errors import (
     BadRequest,
     BadVector,
-    NotFound,
     StorageFull,
     StoreDamaged,
     StoreLocked,
@@ -54,15 +53,6 @@ def from_engine(error: BaseException, collection: str) -> VitrineError:
         )
     return known(
         f"The engine refused a call on collection {collection!r}: {str(error)[:500]}", collection=collection
-    )
-
-
-def not_found(collection: str, ids: list[str]) -> NotFound:
-    """Return the error for a change of points that do not exist."""
-    return NotFound(
-        f"{len(ids)} of the points are not in collection {collection!r}, the first: {ids[0]}. Nothing "
-        "was changed.",
-        ids=ids,
     )
 
 

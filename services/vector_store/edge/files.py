@@ -24,6 +24,7 @@ import orjson
 
 from vitrine.services.domain import CollectionSchema, VectorSpec
 from vitrine.services.errors import BadRequest, StorageFull, StoreDamaged, remedy
+from vitrine.services.files import sync
 
 MEGABYTE = 1 << 20
 _MAX_FOLDER_NAME = 200
@@ -40,7 +41,7 @@ def write_json(path: Path, value: object, *, durable: bool = True) -> None:
             os.fsync(file.fileno())
     os.replace(temporary, path)
     if durable:
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
 def read_json(path: Path) -> Any:
@@ -51,20 +52,11 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the folder's entries, or the file's content, durable."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def sync_tree(folder: Path) -> None:
     """Make everything below the folder durable, which a copy alone does not."""
     for path in [folder, *folder.rglob("*")]:
         if path.is_dir() or path.is_file():
-            sync_folder(path)
+            sync(path)
 
 
 def folder_name(collection: str) -> str:
@@ -151,7 +143,7 @@ class CollectionFiles:
 
     def point_to(self, shard: Path) -> None:
         """Make ``shard`` current, in one step. It must be flushed."""
-        sync_folder(self.folder)
+        sync(self.folder)
         write_json(self.folder / "current", shard.name)
 
     def wipe_leftovers(self) -> None:
@@ -184,7 +176,7 @@ class CollectionFiles:
         self.trash.mkdir(exist_ok=True)
         away = self.trash / uuid.uuid4().hex
         os.rename(self.folder, away)
-        sync_folder(self.folder.parent)
+        sync(self.folder.parent)
         return away
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from vitrine.services.domain import CollectionSchema
 from vitrine.services.vector_store.edge.filter import Plain, to_edge
 from vitrine.services.vector_store.edge.lib import edge
-from vitrine.services.vector_store.edge.listing import Listing
 from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_path
+from vitrine.services.vector_store.ordered import OrderedListing, Value
 from vitrine.services.vector_store.ranked import BREADTH, Asked, deep, fused, quick
+
+_LAST_ID = (1 << 128) - 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -
         request = edge.QueryRequest(
             query=edge.Sample.Random, limit=plain["limit"], offset=0, filter=filter, **wanted
         )
-        return [_found(point, None) for point in shard.query(request)]
+        return [_found(point) for point in shard.query(request)]
     searches = [
         _Search(shard, plain, filter, using, vector)
         for using, vector in zip(plain["using"], arrays, strict=True)
@@ -88,7 +90,7 @@ class _Search:
         return found
 
 
-def _found(point: Any, score: float | None) -> Found:
+def _found(point: Any, score: float | None = None) -> Found:
     return Found(str(point.id), score, point.payload, point.vector or {})
 
 
@@ -96,30 +98,65 @@ def _with_scores(shard: Any, ranked: list[tuple[int, float]], plain: Plain) -> l
     scores = {str(UUID(int=number)): score for number, score in ranked}
     if not (plain["with_payload"] or plain["with_vectors"]):
         return [Found(id, score, None, {}) for id, score in scores.items()]
-    return [replace(found, score=scores[found.id]) for found in _fetch(shard, list(scores), plain)]
+    return [replace(found, score=scores[found.id]) for found in fetch(shard, list(scores), plain)]
 
 
 def _ordered(shard: Any, schema: CollectionSchema, plain: Plain) -> list[Found]:
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
     listing = _listing(shard, schema, plain, filter)
     found = listing.after(None, plain["offset"] + plain["limit"])[plain["offset"] :]
-    return _fetch(shard, [id for _, id, _ in found], plain)
+    return fetch(shard, [id for _, id, _ in found], plain)
 
 
-def _listing(shard: Any, schema: CollectionSchema, plain: Plain, filter: Any) -> Listing:
+def _listing(shard: Any, schema: CollectionSchema, plain: Plain, filter: Any) -> _Listing:
     field = plain["field"]
-    return Listing(engine_path(field), schema.indexes[field], plain["descending"], shard, filter)
+    return _Listing(engine_path(field), schema.indexes[field], plain["descending"], shard, filter)
 
 
-def retrieve(shard: Any, plain: Plain) -> list[Found]:
-    """Return the points of ``plain["ids"]`` that exist, in that order."""
-    return _fetch(shard, plain["ids"], plain)
+@dataclass(frozen=True)
+class _Listing(OrderedListing[None]):
+    """The points of ``shard`` that match the engine's ``filter``."""
+
+    shard: Any
+    filter: Any
+
+    def by_value(self, also: Plain, start: Value | None, limit: int) -> list[tuple[Value, str, None]]:
+        direction = edge.Direction.Desc if self.descending else edge.Direction.Asc
+        request = edge.ScrollRequest(
+            limit=limit,
+            filter=self._both(also),
+            with_payload=False,
+            with_vector=False,
+            order_by=edge.OrderBy(self.field, direction, start),
+        )
+        return [(record.order_value, str(record.id), None) for record in self.shard.scroll(request)[0]]
+
+    def by_id(self, also: Plain, after: str | None, limit: int) -> list[tuple[str, None]]:
+        number = -1 if after is None else UUID(after).int
+        if number == _LAST_ID:
+            return []
+        request = edge.ScrollRequest(
+            offset=str(UUID(int=number + 1)),
+            limit=limit,
+            filter=self._both(also),
+            with_payload=False,
+            with_vector=False,
+        )
+        return [(str(record.id), None) for record in self.shard.scroll(request)[0]]
+
+    def count(self, also: Plain) -> int:
+        return int(self.shard.count(edge.CountRequest(exact=True, filter=self._both(also))))
+
+    def _both(self, also: Plain) -> Any:
+        filters = [each for each in (self.filter, to_edge(also)) if each]
+        return edge.Filter(must=filters) if filters else None
 
 
-def _fetch(shard: Any, ids: list[str], plain: Plain) -> list[Found]:
+def fetch(shard: Any, ids: list[str], plain: Plain) -> list[Found]:
+    """Return the points of ``ids`` that exist, in that order."""
     records = shard.retrieve(ids, plain["with_payload"], plain["with_vectors"] or False)
     by_id = {str(record.id): record for record in records}
-    return [Found(id, None, by_id[id].payload, by_id[id].vector or {}) for id in ids if id in by_id]
+    return [_found(by_id[id]) for id in ids if id in by_id]
 
 
 def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Found], Any]:
@@ -136,11 +173,11 @@ def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Fou
                 with_vector=plain["with_vectors"] or False,
             )
         )
-        page = [Found(str(record.id), None, record.payload, record.vector or {}) for record in records]
+        page = [_found(record) for record in records]
         return page, None if following is None else str(following)
     listing = _listing(shard, schema, plain, filter)
     found = listing.after(None if position is None else (position[0], position[1]), limit + 1)
-    page = _fetch(shard, [id for _, id, _ in found[:limit]], plain)
+    page = fetch(shard, [id for _, id, _ in found[:limit]], plain)
     return page, found[limit - 1][:2] if len(found) > limit else None
 
 

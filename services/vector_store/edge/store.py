@@ -26,15 +26,16 @@ from vitrine.services.domain import (
     Query,
     VectorSpec,
 )
-from vitrine.services.errors import BadRequest, BadVector, NotFound
+from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
-from vitrine.services.vector_store.checks import check_limit
+from vitrine.services.vector_store.checks import check_found, check_limit
 from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.edge.client import EngineClient
-from vitrine.services.vector_store.edge.errors import from_plain, not_found
+from vitrine.services.vector_store.edge.errors import from_plain
 from vitrine.services.vector_store.edge.files import MEGABYTE, folder_name, schema_from_plain, schema_plain
 from vitrine.services.vector_store.edge.lock import DataLock
 from vitrine.services.vector_store.edge.query import filter_plain, query_plain, selection, unpack
+from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_keys, engine_path, engine_payload
 from vitrine.services.vector_store.fields import check_facet, check_order
 
@@ -104,8 +105,7 @@ class EdgeVectorStore:
         self._extend(schema, create=True)
 
     def drop(self, collection: str) -> None:
-        damaged = collection in self._read_catalogue().damaged
-        self._change({"op": "drop", "collection": collection if damaged else self._schema(collection).name})
+        self._change("drop", collection)
 
     def collections(self) -> list[str]:
         known = self._read_catalogue()
@@ -113,34 +113,36 @@ class EdgeVectorStore:
 
     def info(self, collection: str) -> CollectionInfo:
         schema = self._schema(collection)
-        answer, _ = self._client.call({"op": "info", "collection": schema.name})
+        answer, _ = self._call("info", collection)
         return CollectionInfo(schema, answer["points"], answer["indexed"], answer["status"])
 
     def add_vector(self, collection: str, vector: VectorSpec) -> None:
-        name = self._schema(collection).name
-        self._extend(CollectionSchema(name, (vector,)), create=False)
+        self._extend(CollectionSchema(collection, (vector,)), create=False)
 
     def add_index(self, collection: str, field: str, kind: IndexKind) -> None:
-        name = self._schema(collection).name
-        self._extend(CollectionSchema(name, (), {field: kind}), create=False)
+        self._extend(CollectionSchema(collection, (), {field: kind}), create=False)
 
     def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
-        name = self._schema(collection).name
-        self._extend(CollectionSchema(name, (), {field: kind}), create=False, change=True)
+        self._extend(CollectionSchema(collection, (), {field: kind}), create=False, change=True)
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
-        self._client.call({"op": "optimize", "collection": self._schema(collection).name, "wait": wait})
+        self._call("optimize", collection, wait=wait)
 
     def _extend(self, wanted: CollectionSchema, *, create: bool, change: bool = False) -> None:
         present = self._read_catalogue().schemas.get(wanted.name)
         if present is not None and _covers(present, wanted):
             return
-        header = {"op": "extend", "collection": wanted.name, "schema": schema_plain(wanted)}
-        self._change({**header, "create": create, "change": change})
+        self._change("extend", wanted.name, schema=schema_plain(wanted), create=create, change=change)
 
-    def _change(self, header: dict[str, Any]) -> None:
+    def _call(
+        self, op: str, collection: str, arrays: Sequence[Any] = (), **fields: Any
+    ) -> tuple[Header, Arrays]:
+        return self._client.call({"op": op, "collection": collection, **fields}, arrays)
+
+    def _change(self, op: str, collection: str, **fields: Any) -> None:
+        """Call, and read the catalogue anew the next time."""
         try:
-            self._client.call(header)
+            self._call(op, collection, **fields)
         finally:
             with self._mutex:
                 self._changes += 1
@@ -184,71 +186,60 @@ class EdgeVectorStore:
                 matrices.append(
                     np.stack([np.asarray(part[row].vectors[name], dtype=np.float32) for row in rows])
                 )
-            header = {
-                "op": "upsert",
-                "collection": schema.name,
-                "ids": [point.id for point in part],
-                "payloads": [engine_payload(point.payload) for point in part],
-                "vectors": vectors,
-            }
-            self._client.call(header, matrices)
+            payloads = [engine_payload(point.payload) for point in part]
+            ids = [point.id for point in part]
+            self._call("upsert", collection, matrices, ids=ids, payloads=payloads, vectors=vectors)
 
     def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
         schema = self._schema(collection)
         check_ids(ids)
-        if len(ids) != len(vectors):
-            raise BadVector(f"{len(vectors)} vectors for {len(ids)} points: give one each.", using=using)
-        if not ids:
-            return
         matrix = np.asarray(vectors, dtype=np.float32)
         check_vectors(schema, using, matrix, ids)
         if len(ids) > _MESSAGE_POINTS:
-            self._check_known(schema, ids)
+            self._check_known(collection, ids)
         for number, part in enumerate(_parts(ids)):
-            header = {"op": "update_vectors", "collection": schema.name, "ids": part, "using": using}
-            self._client.call(header, [matrix[number * _MESSAGE_POINTS :][: len(part)]])
+            rows = matrix[number * _MESSAGE_POINTS :][: len(part)]
+            self._call("update_vectors", collection, [rows], ids=part, using=using)
 
     def set_payload(
         self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
     ) -> None:
-        schema = self._schema(collection)
+        self._schema(collection)  # NotFound, also where there is nothing to write
         check_ids(list(updates))
         names = engine_payload if key is None else engine_keys
         messages = list(_payload_messages({id: names(payload) for id, payload in updates.items()}))
         if len(messages) > 1:
-            self._check_known(schema, list(updates))
+            self._check_known(collection, list(updates))
+        path = key and engine_path(key)
         for number, groups in enumerate(messages, 1):
-            header = {"op": "set_payload", "collection": schema.name, "groups": groups}
             last = number == len(messages)  # one flush makes all of them durable
-            self._client.call({**header, "key": key and engine_path(key), "flush": durable and last})
+            self._call("set_payload", collection, groups=groups, key=path, flush=durable and last)
 
     def flush(self, collection: str) -> None:
-        self._client.call({"op": "flush", "collection": self._schema(collection).name})
+        self._call("flush", collection)
 
     def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:
-        schema = self._schema(collection)
+        self._schema(collection)  # NotFound
         check_ids(ids)
         if len(ids) > _MESSAGE_POINTS:
-            self._check_known(schema, ids)
+            self._check_known(collection, ids)
         paths = [engine_path(key) for key in keys]
         for part in _parts(ids if paths else ()):
-            self._client.call({"op": "delete_payload", "collection": schema.name, "ids": part, "keys": paths})
+            self._call("delete_payload", collection, ids=part, keys=paths)
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
-        schema = self._schema(collection)
+        self._schema(collection)  # NotFound
         check_ids(ids)
         for part in _parts(ids):
-            self._client.call({"op": "delete", "collection": schema.name, "ids": part})
+            self._call("delete", collection, ids=part)
 
-    def _check_known(self, schema: CollectionSchema, ids: Sequence[str]) -> None:
+    def _check_known(self, collection: str, ids: Sequence[str]) -> None:
         """Raise ``NotFound`` before the first of several messages is applied; a single message checks for
         itself."""
         missing: list[str] = []
         for part in _parts(ids):
-            answer, _ = self._client.call({"op": "missing", "collection": schema.name, "ids": part})
-            missing += answer["ids"]
-        if missing:
-            raise not_found(schema.name, missing)
+            missing += self._call("missing", collection, ids=part)[0]["ids"]
+        check_found(collection, missing)
 
     # Reads
     # --------------------------------------------------------------------------------------------------------
@@ -259,8 +250,8 @@ class EdgeVectorStore:
     def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
         schema = self._schema(collection)
         asked = [query_plain(schema, query) for query in queries]
-        header = {"op": "query", "collection": schema.name, "queries": [plain for plain, _ in asked]}
-        return unpack(*self._client.call(header, [vector for _, vectors in asked for vector in vectors]))
+        arrays = [vector for _, vectors in asked for vector in vectors]
+        return unpack(*self._call("query", collection, arrays, queries=[plain for plain, _ in asked]))
 
     def retrieve(
         self,
@@ -272,14 +263,10 @@ class EdgeVectorStore:
     ) -> list[Hit | None]:
         schema = self._schema(collection)
         check_ids(ids)
-        header = {
-            "op": "retrieve",
-            "collection": schema.name,
-            **selection(schema, with_payload, with_vectors),
-        }
+        wanted = selection(schema, with_payload, with_vectors)
         found: dict[str, Hit] = {}
         for part in _parts(ids):
-            (hits,) = unpack(*self._client.call({**header, "ids": part}))
+            (hits,) = unpack(*self._call("retrieve", collection, ids=part, **wanted))
             found.update((hit.id, hit) for hit in hits)
         return [found.get(id) for id in ids]
 
@@ -299,17 +286,16 @@ class EdgeVectorStore:
         check_limit(limit)
         if order_by is not None:
             check_order(schema, order_by.field)
-        header = {
-            "op": "scroll",
-            "collection": schema.name,
+        answer, blocks = self._call(
+            "scroll",
+            collection,
             **selection(schema, with_payload, with_vectors),
-            "filter": filter_plain(schema, filter),
-            "limit": limit,
-            "field": None if order_by is None else order_by.field,
-            "descending": order_by is not None and order_by.descending,
-            "position": None if cursor is None else decode_cursor(order_by, cursor),
-        }
-        answer, blocks = self._client.call(header)
+            filter=filter_plain(schema, filter),
+            limit=limit,
+            field=None if order_by is None else order_by.field,
+            descending=order_by is not None and order_by.descending,
+            position=None if cursor is None else decode_cursor(order_by, cursor),
+        )
         (hits,) = unpack(answer, blocks)
         position = answer["position"]
         return Page(tuple(hits), None if position is None else encode_cursor(order_by, position))
@@ -321,15 +307,11 @@ class EdgeVectorStore:
         check_limit(limit)
         plain = filter_plain(schema, filter)
         check_facet(schema, field)
-        header = {"op": "facet", "collection": schema.name, "field": field, "filter": plain, "limit": limit}
-        answer, _ = self._client.call(header)
+        answer, _ = self._call("facet", collection, field=field, filter=plain, limit=limit)
         return [Facet(value, count) for value, count in answer["values"]]
 
     def count(self, collection: str, filter: Filter | None = None) -> int:
-        schema = self._schema(collection)
-        answer, _ = self._client.call(
-            {"op": "count", "collection": schema.name, "filter": filter_plain(schema, filter)}
-        )
+        answer, _ = self._call("count", collection, filter=filter_plain(self._schema(collection), filter))
         count: int = answer["count"]
         return count
 

@@ -1,25 +1,27 @@
-"""Searches of a server collection, in the order that ``vitrine.services.vector_store.ranked`` gives them."""
+"""Searches of a server collection, in the order that ``vitrine.services.vector_store.ranked`` gives them; our
+queries as requests of qdrant-client, and its records as hits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from qdrant_client import QdrantClient, models
 
-from vitrine.services.domain import Fuse, Hit, Near, Query
-from vitrine.services.vector_store.ranked import Asked, Ranked, asked, deep, fused, quick
-from vitrine.services.vector_store.server.query import hit, request
+from vitrine.services.domain import Embedding, Fuse, Hit, Near, Query
+from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
+from vitrine.services.vector_store.ranked import BREADTH, Asked, Ranked, asked, deep, fused, quick
+from vitrine.services.vector_store.similarity import engine_threshold
 
 
 @dataclass(frozen=True)
 class Searches:
-    """Searches in one collection. ``fetch`` returns the points of some ids, in their order, with what the
-    query wants of them."""
+    """Searches in one collection. ``retrieve``: see ``VectorStore``."""
 
     client: QdrantClient
     collection: str
-    fetch: Callable[[Query, list[str]], list[Hit | None]]
+    retrieve: Callable[..., list[Hit | None]]
 
     def answers(self, queries: Sequence[Query]) -> list[list[Hit]]:
         """Return the answers to queries by Near, Fuse and Random. What one question may answer goes to the
@@ -66,7 +68,12 @@ class Searches:
     def _hits(self, query: Query, ranked: list[Ranked[str]]) -> list[Hit]:
         if not (query.with_payload or query.with_vectors):
             return [Hit(id, similarity) for id, similarity in ranked]
-        found = self.fetch(query, [id for id, _ in ranked])
+        found = self.retrieve(
+            self.collection,
+            [id for id, _ in ranked],
+            with_payload=query.with_payload,
+            with_vectors=query.with_vectors,
+        )
         return [
             replace(one, similarity=similarity)
             for one, (_, similarity) in zip(found, ranked, strict=True)
@@ -79,3 +86,48 @@ def _first_depth(query: Query) -> int | None:
     if isinstance(query.ask, Near):
         return asked(query, query.ask).quick_depth
     return None if isinstance(query.ask, Fuse) else query.limit
+
+
+def request(query: Query, limit: int) -> models.QueryRequest:
+    """Return the server's request for the first hits of Near and Random;
+    ``vitrine.services.vector_store.ranked`` cuts pages itself."""
+    near = query.ask if isinstance(query.ask, Near) else None
+    return models.QueryRequest(
+        query=models.NearestQuery(nearest=floats(near.vector))
+        if near
+        else models.SampleQuery(sample=models.Sample.RANDOM),
+        using=query.using if near else None,
+        filter=with_exclusions(query.filter, query.exclude),
+        params=(models.SearchParams(exact=True) if query.exact else models.SearchParams(hnsw_ef=BREADTH))
+        if near
+        else None,
+        score_threshold=engine_threshold(query.min_similarity),
+        limit=limit,
+        with_payload=engine_selection(query.with_payload),
+        with_vector=list(query.with_vectors) or False,
+    )
+
+
+def with_exclusions(filter: models.Filter | None, ids: Sequence[str]) -> models.Filter | None:
+    """Return the filter with the engine's paths, and without the points ``ids``."""
+    filter = engine_filter(filter)
+    if not ids:
+        return filter
+    return models.Filter(
+        must=None if filter is None else [filter], must_not=[models.HasIdCondition(has_id=list(ids))]
+    )
+
+
+def floats(vector: Embedding) -> list[float]:
+    values: list[float] = np.asarray(vector, dtype=np.float32).tolist()
+    return values
+
+
+def hit(record: models.ScoredPoint | models.Record, similarity: float | None = None) -> Hit:
+    vectors = record.vector if isinstance(record.vector, dict) else {}
+    return Hit(
+        id=str(record.id),
+        similarity=similarity,
+        payload=own_payload(record.payload or {}),
+        vectors={name: np.asarray(values, dtype=np.float32) for name, values in vectors.items()},
+    )

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from importlib.metadata import version
 from typing import Self, cast
 
@@ -36,7 +35,13 @@ from vitrine.services.errors import (
     UnknownVector,
 )
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
-from vitrine.services.vector_store.checks import check_extension, check_limit, check_names, check_query
+from vitrine.services.vector_store.checks import (
+    check_extension,
+    check_found,
+    check_limit,
+    check_names,
+    check_query,
+)
 from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.engine_names import (
     engine_filter,
@@ -52,8 +57,7 @@ from vitrine.services.vector_store.server.check import misfit, peers_of, too_few
 from vitrine.services.vector_store.server.client import TIMEOUT_SECONDS, AnyNode, nodes
 from vitrine.services.vector_store.server.errors import mapped_errors
 from vitrine.services.vector_store.server.listing import Listing
-from vitrine.services.vector_store.server.query import floats, hit, with_exclusions
-from vitrine.services.vector_store.server.search import Searches
+from vitrine.services.vector_store.server.search import Searches, floats, hit, with_exclusions
 
 BATCH_POINTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
@@ -241,8 +245,6 @@ class ServerVectorStore:
     def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
         check_ids(ids)
         self._checked(collection, lambda schema: check_vectors(schema, using, vectors, ids))
-        if len(ids) != len(vectors):
-            raise BadVector(f"{len(vectors)} vectors for {len(ids)} points: give one each.", using=using)
         self._check_exist(collection, ids)
         for start in range(0, len(ids), BATCH_POINTS):
             rows = zip(ids[start : start + BATCH_POINTS], vectors[start : start + BATCH_POINTS], strict=True)
@@ -306,18 +308,13 @@ class ServerVectorStore:
 
         schema = self._checked(collection, check)
         asked = [as_near(schema, query) for query in queries]
-        searches = Searches(self._client, collection, partial(self._fetch, collection))
+        searches = Searches(self._client, collection, self.retrieve)
         with mapped_errors(self._server, collection):
             found = iter(searches.answers([query for query in asked if not isinstance(query.ask, OrderBy)]))
         return [
             self._ordered(schema, query, query.ask) if isinstance(query.ask, OrderBy) else next(found)
             for query in asked
         ]
-
-    def _fetch(self, collection: str, query: Query, ids: list[str]) -> list[Hit | None]:
-        return self.retrieve(
-            collection, ids, with_payload=query.with_payload, with_vectors=query.with_vectors
-        )
 
     def retrieve(
         self,
@@ -512,13 +509,7 @@ class ServerVectorStore:
         """Raise ``NotFound`` naming the unknown ids: the server would apply the change to the others and then
         complain."""
         found = self.retrieve(collection, ids, with_payload=False)
-        missing = [id for id, hit in zip(ids, found, strict=True) if hit is None]
-        if missing:
-            raise NotFound(
-                f"{len(missing)} of {len(ids)} points are not in collection {collection!r}, the first "
-                f"is {missing[0]}; nothing was changed.",
-                ids=missing[:100],
-            )
+        check_found(collection, [id for id, hit in zip(ids, found, strict=True) if hit is None])
 
 
 def _hnsw(vector: VectorSpec) -> models.HnswConfigDiff:

@@ -135,7 +135,7 @@ def test_killed_between_any_two_steps_nothing_is_lost_and_the_next_run_completes
         if step == "copied":
             patch.setattr(export_folders, "_copy", killing(export_folders._copy, at, after=True))
         elif step == "synced":
-            patch.setattr(export_move, "_sync", killing(export_move._sync, at))
+            patch.setattr(export_move, "sync", killing(export_move.sync, at))
         elif step == "noted":
             patch.setattr(export_move.os, "replace", killing(export_move.os.replace, at))
         elif step.startswith("points"):

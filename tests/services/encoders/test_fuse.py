@@ -5,7 +5,7 @@ import copy
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModel, ViTConfig, ViTModel
 
-from vitrine.services.encoders.fuse import fuse_quick_gelu
+from vitrine.services.encoders.families.transformers import fuse_quick_gelu
 
 
 def test_a_fused_clip_tower_gives_the_same_features() -> None:

@@ -9,9 +9,9 @@ import pytest
 from tests.training.labelled import keys, labelled, several
 from vitrine.services.errors import BadRequest, TooFewExamples
 from vitrine.training.data.dataset import LabelledImage
+from vitrine.training.data.duplicates import duplicate_groups
 from vitrine.training.data.splits import (
     Split,
-    duplicate_groups,
     split_by_class,
     split_by_image,
     split_given,

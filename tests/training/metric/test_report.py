@@ -10,7 +10,8 @@ from tests.indexer.pictures import picture
 from tests.training.labelled import labelled
 from vitrine.services.domain import Embeddings
 from vitrine.training.data.dataset import LabelledImage, Unusable
-from vitrine.training.data.splits import duplicate_groups, split_given
+from vitrine.training.data.duplicates import duplicate_groups
+from vitrine.training.data.splits import split_given
 from vitrine.training.metric.evaluate import compare
 from vitrine.training.metric.report import TrainingReport, summarise, write_report
 from vitrine.training.metric.worst_queries import worst_retrievals, worst_sheet

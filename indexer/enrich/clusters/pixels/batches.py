@@ -35,7 +35,7 @@ from vitrine.indexer.enrich.clusters.pixels.measures import (
     Measure,
     Patterns,
 )
-from vitrine.indexer.enrich.clusters.pixels.pictures import OutOfTime, Pictures
+from vitrine.indexer.enrich.clusters.pixels.pictures import Pictures
 from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.workers import in_order
 from vitrine.services.images.hashes import close_pairs
@@ -43,7 +43,7 @@ from vitrine.services.images.hashes import close_pairs
 ROUNDS = 8
 """Rounds of merging at most."""
 _QUIET = 2
-"""So many rounds in a row without a merger end the merging."""
+"""Merging ends after this many rounds in a row without a merger."""
 _INDEXED_BITS = 10
 """Bits up to which hashes are merged by their index; farther apart, too many pairs share a piece."""
 _CHECKPOINT_SECONDS = 30.0
@@ -89,10 +89,12 @@ class Grouping:
         pictures.expired = lambda: self.deadline is not None and self.clock() >= self.deadline
         self._known = dict(zip(map(tuple, state.known.tolist()), state.known_similar.tolist(), strict=True))
 
-    def run(self, *, merging: bool) -> None:
-        """Do the stages that are left, from ``state.stage`` on. ``OutOfTime`` and ``InterruptedError``, with
-        a checkpoint."""
+    def run(self, pairs: NDArray[np.int64] | None = None, *, merging: bool = True) -> None:
+        """Do the stages that are left, from ``state.stage`` on; with ``pairs`` (m, 2) only compare these, and
+        group by those that are alike. ``InterruptedError`` (``OutOfTime`` is one), with a checkpoint."""
         try:
+            if pairs is not None:
+                self._verify(pairs)
             if self.state.stage == "batch":
                 self._batch()
             if self.state.stage == "check":
@@ -100,27 +102,21 @@ class Grouping:
             if self.state.stage == "merge" and merging:
                 self._merge()
             self._enter("done")
-        except (KeyboardInterrupt, InterruptedError, OutOfTime):
-            self._save(ended=True)
-            raise
-
-    def verify(self, pairs: NDArray[np.int64]) -> None:
-        """Compare the proposed ``pairs`` (m, 2), and group by those that are alike."""
-        try:
-            self.state.stage = "verify"
-            chunks = [pairs[start : start + _VERIFIED] for start in range(0, len(pairs), _VERIFIED)]
-            for similar in self._each("comparing", chunks, self._verified, len):
-                known = self.state.similar[: self.state.done * _VERIFIED]
-                self.state.similar = np.concatenate([known, similar])
-            alike = pairs[self.state.similar >= self.threshold]
-            self.state.leaders = stars(len(self.state.leaders), alike[:, 0], alike[:, 1])
-            self._enter("done")
-        except (KeyboardInterrupt, InterruptedError, OutOfTime):
+        except (KeyboardInterrupt, InterruptedError):
             self._save(ended=True)
             raise
 
     # Stages
     # --------------------------------------------------------------------------------------------------------
+
+    def _verify(self, pairs: NDArray[np.int64]) -> None:
+        self.state.stage = "verify"
+        chunks = [pairs[start : start + _VERIFIED] for start in range(0, len(pairs), _VERIFIED)]
+        for similar in self._each("comparing", chunks, self._verified, len):
+            known = self.state.similar[: self.state.done * _VERIFIED]
+            self.state.similar = np.concatenate([known, similar])
+        alike = pairs[self.state.similar >= self.threshold]
+        self.state.leaders = stars(len(self.state.leaders), alike[:, 0], alike[:, 1])
 
     def _batch(self) -> None:
         rows = np.arange(len(self.state.leaders))

@@ -57,7 +57,7 @@ def read_sources(runtime: Runtime, category: str, ids: Sequence[str]) -> list[St
     return found
 
 
-class OutOfTime(Exception):
+class OutOfTime(InterruptedError):
     """The time budget ran out."""
 
 

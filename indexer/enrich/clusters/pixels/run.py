@@ -137,7 +137,7 @@ class PixelFit:
                 )
         except OutOfTime:
             self.report.out_of_time = True
-            raise InterruptedError from None
+            raise
         finally:
             self._tell(state)
         labels = _labels(state)
@@ -168,12 +168,8 @@ class PixelFit:
             self.deadline,
             self.clock,
         )
-        if state.stage == "done":
-            return
-        if pairs is not None:
-            grouping.verify(pairs)
-        else:
-            grouping.run(merging=options.stage != "batch")
+        if state.stage != "done":
+            grouping.run(pairs, merging=options.stage != "batch")
 
     def _proposed(self, images: Images, sources: list[StoredPicture]) -> NDArray[np.int64] | None:
         """Return pairs of rows (m, 2), in order; None to compare all images of each batch."""

@@ -3,6 +3,7 @@ words."""
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -140,6 +141,19 @@ def test_the_words_are_read_by_another_vector_where_the_runs_reads_none(tmp_path
         name_by_words(runtime, CATEGORY, "look", WORDS, using="mute")
     with pytest.raises(UnknownVector):
         name_by_words(runtime, CATEGORY, "look", WORDS, using="nope")
+
+
+def test_a_naming_that_is_stopped_renames_nothing(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path, Mute(), ColourEncoder())
+    fill(runtime, using=("mute", "colour"))
+    strip_classes(runtime)
+    cluster(runtime, CATEGORY, "look", fit_tree(TreeOptions(3, 10, 1)))
+    stop = threading.Event()
+    stop.set()
+    report = name_by_words(runtime, CATEGORY, "look", WORDS, "{}", stop=stop)
+    assert (report.status, report.exit_code, report.named) == ("interrupted", 130, 0)
+    assert "Interrupted" in report.summary()
+    assert {one.name for one in runtime.clusters.get(CATEGORY, "look").nodes.values()} == {""}
 
 
 def test_what_cannot_be_named(tmp_path: Path) -> None:

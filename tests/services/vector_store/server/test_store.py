@@ -31,7 +31,7 @@ from vitrine.services.errors import (
 from vitrine.services.vector_store.server import store as server_module
 from vitrine.services.vector_store.server.errors import mapped_errors
 from vitrine.services.vector_store.server.listing import Listing
-from vitrine.services.vector_store.server.query import request
+from vitrine.services.vector_store.server.search import request
 from vitrine.services.vector_store.server.store import ServerVectorStore
 
 VECTOR = np.eye(4, dtype=np.float32)[0]

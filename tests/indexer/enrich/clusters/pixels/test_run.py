@@ -328,7 +328,7 @@ def test_only_proposed_pairs_are_compared(tmp_path: Path) -> None:
     grouping = Grouping(
         state, pictures, noted, 1 - 10 / 255, 8, 2, lambda state: None, lambda stage, done, total: None
     )
-    grouping.verify(pairs)
+    grouping.run(pairs)
     proposed = {(min(grey[a], grey[b]), max(grey[a], grey[b])) for a, b in pairs.tolist()}
     assert Counter(noted.compared) == Counter(proposed) and state.comparisons == len(pairs)
     for row, leader in enumerate(state.leaders.tolist()):
