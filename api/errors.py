@@ -165,7 +165,8 @@ def _rebuilding(error: VitrineError) -> str:
     if not isinstance(error, StoreDamaged) or not name:
         return ""
     what = "is damaged" if error.code == "store_damaged" else "was written by another version of Vitrine"
-    if error.details.get("object", manifest_key(name)) != manifest_key(name):
+    manifest = manifest_key(str(name))
+    if error.details.get("object", manifest) != manifest:
         return (  # deleting the category would delete its pictures
             f"Something that was made in category {name!r} (taggers, cluster runs, maps or groups of "
             f"copies) {what}; its images are not. An operator has it made again: the log of the server "
