@@ -263,8 +263,8 @@ def verdict(pair: Pair, *, glance: bool) -> str:
     """As a search for duplicates says of a pair that was proposed; ``glance``: only if it is worth more than
     a glance."""
     from vitrine.indexer.enrich.duplicates.candidates import Images
-    from vitrine.indexer.enrich.duplicates.comparison import Thresholds
-    from vitrine.indexer.enrich.duplicates.orb_prefilter import likely_turn
+    from vitrine.indexer.enrich.duplicates.compare.comparison import Thresholds
+    from vitrine.indexer.enrich.duplicates.compare.orb_prefilter import likely_turn
     from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
     from vitrine.indexer.enrich.duplicates.pictures import Pictures
     from vitrine.services.images.budget import ImageLimits

@@ -81,8 +81,8 @@ class Report:
         return {"code": self.error.code, "message": self.error.message} if self.error else None
 
     def summary(self) -> str:
-        """Return a few lines for people."""
-        raise NotImplementedError
+        """Return a few lines for people: the notes, and how it ended."""
+        return "\n".join([*self.notes, *self.ending()])
 
     def ending(self) -> list[str]:
         """Return what to tell people about a job that ended before its time."""

@@ -317,9 +317,7 @@ def _format(data: bytes, limits: ImageLimits) -> ImageFormat:
     image_format = sniff(data)
     if image_format is None:
         seen = looks_like(data)
-        content = (
-            "has first bytes that no picture format has" if seen == "unknown data" else f"looks like {seen}"
-        )
+        content = "is in no known picture format" if seen == "unknown data" else f"looks like {seen}"
         message = f"The content {content}; JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and PNM are read."
         raise ImageRefused("unsupported_format", message, format=seen)
     return image_format

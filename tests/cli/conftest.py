@@ -153,3 +153,24 @@ def vitrine(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.Mo
     yield run
     monkeypatch.undo()  # what a test broke on purpose must not be in the way of cleaning up
     kept.clear(empty_data)
+
+
+Fill = Callable[[Runtime], object]
+
+
+@pytest.fixture
+def filled_by(
+    empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Fill], Path]]:
+    """The data folder that a test fills by a function of the runtime; it is empty again after the test."""
+    monkeypatch.chdir(tmp_path)
+
+    def fill_data(fill: Fill) -> Path:
+        with kept.open_runtime(Settings(data=empty_data, encoder="colour", _env_file=None)) as runtime:  # type: ignore[call-arg,unused-ignore]
+            fill(runtime)
+        monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
+        return empty_data
+
+    yield fill_data
+    monkeypatch.undo()
+    kept.clear(empty_data)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from vitrine.indexer.enrich.duplicates.candidates import Images
-from vitrine.indexer.enrich.duplicates.comparison import Thresholds
-from vitrine.indexer.enrich.duplicates.orb_prefilter import likely_turn
+from vitrine.indexer.enrich.duplicates.compare.comparison import Thresholds
+from vitrine.indexer.enrich.duplicates.compare.orb_prefilter import likely_turn
 from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.job.items import Item

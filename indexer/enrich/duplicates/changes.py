@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitrine.indexer.enrich.duplicates.candidates import Images
-from vitrine.indexer.enrich.duplicates.comparison import Thresholds
+from vitrine.indexer.enrich.duplicates.compare.comparison import Thresholds
 from vitrine.indexer.enrich.duplicates.groups import arranged
 from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures

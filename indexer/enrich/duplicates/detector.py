@@ -17,7 +17,7 @@ from vitrine.indexer.enrich.duplicates.candidates import (
     near_by_engine,
     near_in_memory,
 )
-from vitrine.indexer.enrich.duplicates.comparison import Thresholds
+from vitrine.indexer.enrich.duplicates.compare.comparison import Thresholds
 from vitrine.indexer.enrich.duplicates.groups import arranged, complete_link, components, nearby
 from vitrine.indexer.enrich.duplicates.keep import keep_first
 from vitrine.indexer.enrich.duplicates.options import DuplicateOptions

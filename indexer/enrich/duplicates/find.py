@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict
 
-from vitrine.indexer.enrich.duplicates.comparison import Thresholds
+from vitrine.indexer.enrich.duplicates.compare.comparison import Thresholds
 from vitrine.indexer.enrich.duplicates.detector import Detection
 from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 from vitrine.indexer.enrich.duplicates.report import DuplicateReport

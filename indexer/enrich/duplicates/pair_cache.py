@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from vitrine.indexer.enrich.duplicates.candidates import Images
-from vitrine.indexer.enrich.duplicates.comparison import Comparison, Thresholds, compare
+from vitrine.indexer.enrich.duplicates.compare.comparison import Comparison, Thresholds, compare
+from vitrine.indexer.enrich.duplicates.compare.prepared_picture import PreparedPicture, best_turn, turned
+from vitrine.indexer.enrich.duplicates.compare.residual import SURE, difference, may_be_one
+from vitrine.indexer.enrich.duplicates.compare.whole import Whole
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
-from vitrine.indexer.enrich.duplicates.prepared_picture import PreparedPicture, best_turn, turned
-from vitrine.indexer.enrich.duplicates.residual import SURE, difference, may_be_one
-from vitrine.indexer.enrich.duplicates.whole import Whole
 from vitrine.services.errors import VitrineError
 
 KEPT = 600

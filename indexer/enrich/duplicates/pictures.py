@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from vitrine.indexer.enrich.duplicates.orb_prefilter import SIDE as SKETCHED
-from vitrine.indexer.enrich.duplicates.orb_prefilter import Sketch, sketch
-from vitrine.indexer.enrich.duplicates.prepared_picture import SIDE, PreparedPicture, prepare
-from vitrine.indexer.enrich.duplicates.whole import Whole
+from vitrine.indexer.enrich.duplicates.compare.orb_prefilter import SIDE as SKETCHED
+from vitrine.indexer.enrich.duplicates.compare.orb_prefilter import Sketch, sketch
+from vitrine.indexer.enrich.duplicates.compare.prepared_picture import SIDE, PreparedPicture, prepare
+from vitrine.indexer.enrich.duplicates.compare.whole import Whole
 from vitrine.services.errors import BadRequest, ImageRefused, NotFound, VitrineError
 from vitrine.services.images.open import picture_of, whole_picture
 from vitrine.services.runtime import Runtime

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.enrich.duplicates.orb_prefilter import Sketch, likely_turns
+from vitrine.indexer.enrich.duplicates.compare.orb_prefilter import Sketch, likely_turns
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.job.workers import in_order
 

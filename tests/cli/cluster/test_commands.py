@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
-from typer.testing import CliRunner
 
-from tests.cli.conftest import Answer, Kept, environment
-from vitrine.cli.cluster import commands as cluster
-from vitrine.cli.context import GlobalFlags
-from vitrine.cli.main import VitrineGroup
-from vitrine.cli.search import search
+from tests.cli.conftest import Answer, Fill, Kept, runner
 from vitrine.services.domain import Point
 from vitrine.services.images.open import point_id
 from vitrine.services.runtime import Runtime
@@ -27,38 +21,14 @@ NAME = "clustered"
 IMAGES = 60
 
 
-def build_app(data: Path) -> typer.Typer:
-    app = typer.Typer(cls=VitrineGroup)
-    app.add_typer(cluster.app, name="cluster")
-    app.command("search")(search)
-
-    @app.callback()
-    def top(ctx: typer.Context) -> None:
-        ctx.obj = GlobalFlags(data)
-
-    return app
-
-
 def run(data: Path, *arguments: object, input: str | None = None) -> Answer:
-    result = CliRunner().invoke(
-        build_app(data), [str(a) for a in arguments], env=environment(data), input=input
-    )
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Answer(result.exit_code, result.stdout, result.stderr)
+    return runner(data)(*arguments, input=input)
 
 
 @pytest.fixture
-def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def data(filled_by: Callable[[Fill], Path]) -> Path:
     """A category of three groups, on the engine."""
-    monkeypatch.chdir(tmp_path)
-    settings = Settings(data=empty_data, encoder="colour", _env_file=None)  # type: ignore[call-arg,unused-ignore]
-    with kept.open_runtime(settings) as runtime:
-        fill(runtime)
-    monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
-    yield empty_data
-    monkeypatch.undo()
-    kept.clear(empty_data)
+    return filled_by(fill)
 
 
 def fill(runtime: Runtime) -> None:

@@ -2,56 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import typer
 from PIL import Image
-from typer.testing import CliRunner
 
-from tests.cli.conftest import Answer, Kept, environment
+from tests.cli.conftest import Answer, Fill, runner
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import file_of, write
-from vitrine.cli.cluster import commands as cluster
-from vitrine.cli.context import GlobalFlags
-from vitrine.cli.main import VitrineGroup
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources.open import open_source
-from vitrine.services.settings import Settings
+from vitrine.services.runtime import Runtime
 
 NAME = "pixelled"
 
 
-def run(data: Path, *arguments: object) -> Answer:
-    app = typer.Typer(cls=VitrineGroup)
-    app.add_typer(cluster.app, name="cluster")
-
-    @app.callback()
-    def top(ctx: typer.Context) -> None:
-        ctx.obj = GlobalFlags(data)
-
-    result = CliRunner().invoke(app, ["cluster", *map(str, arguments)], env=environment(data))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Answer(result.exit_code, result.stdout, result.stderr)
+def run(data: Path, *arguments: object, input: str | None = None) -> Answer:
+    return runner(data)("cluster", *arguments, input=input)
 
 
 @pytest.fixture
-def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def data(filled_by: Callable[[Fill], Path], tmp_path: Path) -> Path:
     """A category of twelve scenes, three of them twice, on the engine."""
-    monkeypatch.chdir(tmp_path)
-    settings = Settings(data=empty_data, encoder="colour", _env_file=None)  # type: ignore[call-arg,unused-ignore]
-    files = {f"{n}.png": file_of(scene(n)) for n in range(12)} | {
-        f"{n}.jpg": file_of(scene(n), "JPEG") for n in range(3)
-    }
-    with kept.open_runtime(settings) as runtime:
+    files = {f"{n}.png": file_of(scene(n)) for n in range(12)}
+    files |= {f"{n}.jpg": file_of(scene(n), "JPEG") for n in range(3)}
+
+    def fill(runtime: Runtime) -> None:
         runtime.catalog.create(NAME, [runtime.encoders.get("colour").spec])
         index_images(open_source(str(write(tmp_path / "shop", files))), runtime, NAME)
-    monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
-    yield empty_data
-    monkeypatch.undo()
-    kept.clear(empty_data)
+
+    return filled_by(fill)
 
 
 def test_groups_are_found_shown_and_sheeted(data: Path, tmp_path: Path) -> None:

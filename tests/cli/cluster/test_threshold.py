@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import Answer, Kept, runner
+from tests.cli.conftest import Answer, Fill, runner
 from vitrine.cli.cluster.threshold import judge, numbers_of
 from vitrine.indexer.enrich.clusters.threshold.answers import Answers
 from vitrine.services.domain import Point
@@ -18,23 +18,15 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.images.contact_sheet import Tile, contact_sheet
 from vitrine.services.images.open import point_id
 from vitrine.services.runtime import Runtime
-from vitrine.services.settings import Settings
 
 NAME = "pairs"
 IMAGES, EACH = 60, 3
 
 
 @pytest.fixture
-def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def data(filled_by: Callable[[Fill], Path]) -> Path:
     """A category of twenty groups of three, which is what belongs together."""
-    monkeypatch.chdir(tmp_path)
-    settings = Settings(data=empty_data, encoder="colour", _env_file=None)  # type: ignore[call-arg,unused-ignore]
-    with kept.open_runtime(settings) as runtime:
-        fill(runtime)
-    monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
-    yield empty_data
-    monkeypatch.undo()
-    kept.clear(empty_data)
+    return filled_by(fill)
 
 
 def fill(runtime: Runtime) -> None:

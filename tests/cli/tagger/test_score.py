@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from tests.cli.conftest import Answer, Kept, environment
-from vitrine.cli.context import GlobalFlags
-from vitrine.cli.main import VitrineGroup
-from vitrine.cli.tagger import score as tagger_score
+from tests.cli.conftest import Answer, Fill, Kept, runner
 from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.domain import Point
 from vitrine.services.images.open import point_id
@@ -25,36 +20,14 @@ NAME = "scored"
 IMAGES = 12
 
 
-def build_app(data: Path) -> typer.Typer:
-    app = typer.Typer(cls=VitrineGroup)
-    app.command("score")(tagger_score.score)
-    app.command("purge-stale")(tagger_score.purge_stale)
-
-    @app.callback()
-    def top(ctx: typer.Context) -> None:
-        ctx.obj = GlobalFlags(data)
-
-    return app
-
-
-def run(data: Path, *arguments: str) -> Answer:
-    result = CliRunner().invoke(build_app(data), list(arguments), env=environment(data))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Answer(result.exit_code, result.stdout, result.stderr)
+def run(data: Path, *arguments: object, input: str | None = None) -> Answer:
+    return runner(data)("tagger", *arguments, input=input)
 
 
 @pytest.fixture
-def data(empty_data: Path, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def data(filled_by: Callable[[Fill], Path]) -> Path:
     """A category with vectors and a tagger, on the engine."""
-    monkeypatch.chdir(tmp_path)
-    settings = Settings(data=empty_data, encoder="colour", _env_file=None)  # type: ignore[call-arg,unused-ignore]
-    with kept.open_runtime(settings) as runtime:
-        fill(runtime)
-    monkeypatch.setattr("vitrine.services.runtime.open_runtime", kept.open_runtime)
-    yield empty_data
-    monkeypatch.undo()
-    kept.clear(empty_data)
+    return filled_by(fill)
 
 
 def fill(runtime: Runtime) -> None:

@@ -359,7 +359,7 @@ def test_large_pictures_arrive_at_least_twice_the_target(image_format, options):
         (b"PK\x03\x04" + bytes(40), "ZIP"),
         ("Ein Brief über Bilder".encode(), "text"),
         (b"BM or not to be: a text that starts like a bitmap", "text"),
-        (bytes(range(256)), "first bytes"),
+        (bytes(range(256)), "no known picture format"),
     ],
 )
 def test_other_content_is_refused_by_its_name(data, seen):

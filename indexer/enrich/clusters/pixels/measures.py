@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitrine.indexer.enrich.duplicates.features import matched, orb_features
-from vitrine.indexer.enrich.duplicates.prepared_picture import shrunk
-from vitrine.indexer.enrich.duplicates.structure import WINDOW, Grey, Local, local, ssim
+from vitrine.indexer.enrich.duplicates.compare.features import matched, orb_features
+from vitrine.indexer.enrich.duplicates.compare.prepared_picture import shrunk
+from vitrine.indexer.enrich.duplicates.compare.structure import WINDOW, Grey, Local, local, ssim
 from vitrine.indexer.job.optional import load
 from vitrine.services.errors import BadRequest
 

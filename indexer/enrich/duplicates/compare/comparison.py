@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.enrich.duplicates.colour import differ
-from vitrine.indexer.enrich.duplicates.features import matched
-from vitrine.indexer.enrich.duplicates.prepared_picture import COLOURED, COMPARED, PreparedPicture
-from vitrine.indexer.enrich.duplicates.structure import FLAT, Grey, local, similarity
+from vitrine.indexer.enrich.duplicates.compare.colour import differ
+from vitrine.indexer.enrich.duplicates.compare.features import matched
+from vitrine.indexer.enrich.duplicates.compare.prepared_picture import COLOURED, COMPARED, PreparedPicture
+from vitrine.indexer.enrich.duplicates.compare.structure import FLAT, Grey, local, similarity
 
 Kind = Literal["identical", "resized", "edited", "look-alike"]
 """The same pixels; saved again or resized, and nothing else; cropped, edited or another version of it, such

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.enrich.duplicates.structure import Grey
+from vitrine.indexer.enrich.duplicates.compare.structure import Grey
 
 _EDGE, _PATCH = 15, 31
 """Pixels from the edge without features, and what is looked at round each: a smaller picture has none."""

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from tests.indexer.enrich.duplicates.scenes import scene
-from vitrine.indexer.enrich.duplicates.comparison import compare
-from vitrine.indexer.enrich.duplicates.prepared_picture import TURNS, best_turn, prepare, turned
-from vitrine.indexer.enrich.duplicates.structure import local, ssim
+from vitrine.indexer.enrich.duplicates.compare.comparison import compare
+from vitrine.indexer.enrich.duplicates.compare.prepared_picture import TURNS, best_turn, prepare, turned
+from vitrine.indexer.enrich.duplicates.compare.structure import local, ssim
 
 
 def looked_at(image: Image.Image) -> object:

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from tests.indexer.enrich.duplicates.pages import page
 from tests.indexer.enrich.duplicates.scenes import scene
-from vitrine.indexer.enrich.duplicates.residual import SURE, difference
-from vitrine.indexer.enrich.duplicates.whole import Whole
+from vitrine.indexer.enrich.duplicates.compare.residual import SURE, difference
+from vitrine.indexer.enrich.duplicates.compare.whole import Whole
 from vitrine.services.images.open import ImageLimits, whole_picture
 
 Save = Callable[[Image.Image], bytes]

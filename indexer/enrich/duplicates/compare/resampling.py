@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.enrich.duplicates.whole import Plane
+from vitrine.indexer.enrich.duplicates.compare.whole import Plane
 
 Weights = NDArray[np.float64]
 """One for each filter of the basis."""

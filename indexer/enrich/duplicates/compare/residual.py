@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.enrich.duplicates.grain import same_exposure
-from vitrine.indexer.enrich.duplicates.prepared_picture import PreparedPicture
-from vitrine.indexer.enrich.duplicates.resampling import Fit, fitted
-from vitrine.indexer.enrich.duplicates.whole import NO_COLOUR, Plane, Planes, Whole, planes
+from vitrine.indexer.enrich.duplicates.compare.grain import same_exposure
+from vitrine.indexer.enrich.duplicates.compare.prepared_picture import PreparedPicture
+from vitrine.indexer.enrich.duplicates.compare.resampling import Fit, fitted
+from vitrine.indexer.enrich.duplicates.compare.whole import NO_COLOUR, Plane, Planes, Whole, planes
 
 SURE = 0.5
 """Below it two pictures are one, saved again or resized. Of 24,156 look-alikes of benchmarks/look_alikes.py

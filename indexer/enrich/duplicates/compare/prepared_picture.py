@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitrine.indexer.enrich.duplicates.colour import Chroma, chroma, is_grey, stands_out
-from vitrine.indexer.enrich.duplicates.features import orb_features
-from vitrine.indexer.enrich.duplicates.structure import Grey, Local, local
+from vitrine.indexer.enrich.duplicates.compare.colour import Chroma, chroma, is_grey, stands_out
+from vitrine.indexer.enrich.duplicates.compare.features import orb_features
+from vitrine.indexer.enrich.duplicates.compare.structure import Grey, Local, local
 
 SIDE = 256
 """Longest side in pixels at which pictures are compared."""

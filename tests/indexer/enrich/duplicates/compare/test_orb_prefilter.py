@@ -10,9 +10,9 @@ from PIL import Image, ImageFilter, ImageOps
 
 from tests.indexer.enrich.duplicates.scenes import scene
 from vitrine.indexer.enrich.duplicates import prefilter as glance_module
-from vitrine.indexer.enrich.duplicates.orb_prefilter import Sketch, likely_turn, likely_turns, sketch
+from vitrine.indexer.enrich.duplicates.compare.orb_prefilter import Sketch, likely_turn, likely_turns, sketch
+from vitrine.indexer.enrich.duplicates.compare.prepared_picture import _TURNED, TURNS, prepare, turned
 from vitrine.indexer.enrich.duplicates.prefilter import comparing, prefilter
-from vitrine.indexer.enrich.duplicates.prepared_picture import _TURNED, TURNS, prepare, turned
 
 SIZE = (400, 300)
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.enrich.duplicates.whole import Plane
+from vitrine.indexer.enrich.duplicates.compare.whole import Plane
 
 _TILE, _TILES = 16, 512
 _FINE = 1.5

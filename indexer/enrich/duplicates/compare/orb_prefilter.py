@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitrine.indexer.enrich.duplicates.colour import chroma, is_grey
-from vitrine.indexer.enrich.duplicates.features import matched, nearest_rows, orb_features
-from vitrine.indexer.enrich.duplicates.prepared_picture import shrunk
+from vitrine.indexer.enrich.duplicates.compare.colour import chroma, is_grey
+from vitrine.indexer.enrich.duplicates.compare.features import matched, nearest_rows, orb_features
+from vitrine.indexer.enrich.duplicates.compare.prepared_picture import shrunk
 
 SIDE = 192
 """Longest side in pixels at which features are looked for."""
