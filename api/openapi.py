@@ -10,7 +10,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from vitrine.api.schemas.common import CategoryChanges, CategoryNew, Problem, SearchBody
+from vitrine.api.schemas.categories import CategoryChanges, CategoryNew
+from vitrine.api.schemas.common import Problem
+from vitrine.api.schemas.search import SearchBody
 from vitrine.api.schemas.taggers import LabelsBody, PictureBody, TrainBody
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.filters import FILTER_WORDS

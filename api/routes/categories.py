@@ -14,14 +14,14 @@ from vitrine.api.openapi import body_of
 from vitrine.api.responses import encoder_json
 from vitrine.api.route import Json, json_body
 from vitrine.api.route import router as new_router
-from vitrine.api.schemas.common import (
+from vitrine.api.schemas.categories import (
     CategoriesOut,
     CategoryChanges,
     CategoryNew,
     CategoryOut,
-    EncoderOut,
     ImagesKept,
 )
+from vitrine.api.schemas.encoders import EncoderOut
 from vitrine.services.category.catalog import Category, Remains
 from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.reference import PRESETS, EncoderReference, parse_reference

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vitrine.api.deps import RuntimeDep
 from vitrine.api.responses import encoder_json
 from vitrine.api.route import router as new_router
-from vitrine.api.schemas.common import CategoryEncoder, EncoderOut, EncodersOut
+from vitrine.api.schemas.encoders import CategoryEncoder, EncoderOut, EncodersOut
 from vitrine.services.category.catalog import Category
 from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.reference import PRESETS, parse_reference

@@ -9,7 +9,7 @@ from fastapi import Depends, Query
 from vitrine.api.deps import LimitParameter, RuntimeDep, conditions_except
 from vitrine.api.openapi import FILTERS
 from vitrine.api.route import router as new_router
-from vitrine.api.schemas.common import FacetsOut, HistogramOut
+from vitrine.api.schemas.search import FacetsOut, HistogramOut
 from vitrine.services.category.filters import Conditions
 from vitrine.services.search.searcher import MAX_BINS
 

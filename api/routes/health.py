@@ -11,7 +11,7 @@ from starlette.responses import Response
 from vitrine.api.auth import READ
 from vitrine.api.deps import MetricsDep, ReadinessDep, RuntimeDep
 from vitrine.api.route import router as new_router
-from vitrine.api.schemas.common import HealthOut, ReadyOut
+from vitrine.api.schemas.health import HealthOut, ReadyOut
 
 router = new_router("health")
 

@@ -25,7 +25,8 @@ from vitrine.api.responses import hit_json, image_urls
 from vitrine.api.route import MAX_FILES, Json, json_body, parse_json
 from vitrine.api.route import router as new_router
 from vitrine.api.routes.search import Listing, listing_response
-from vitrine.api.schemas.common import ChangedOut, ImageOut, SearchOut, UploadItem, UploadOut
+from vitrine.api.schemas.images import ChangedOut, ImageOut, UploadItem, UploadOut
+from vitrine.api.schemas.search import SearchOut
 from vitrine.indexer.ingest.upload import Upload, index_uploads
 from vitrine.indexer.job.report import ItemOutcome, NearDuplicates
 from vitrine.services.category.editor import ImageChanges

@@ -16,7 +16,7 @@ from vitrine.api.openapi import BINARY, TEXT, body_of
 from vitrine.api.responses import encoder_json, hits_json
 from vitrine.api.route import MULTIPART, Json, media_type, parse_json
 from vitrine.api.route import router as new_router
-from vitrine.api.schemas.common import SearchBody, SearchOut
+from vitrine.api.schemas.search import SearchBody, SearchOut
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit, OrderBy
 from vitrine.services.errors import BadRequest

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from vitrine.api.schemas.common import ID, URLS, Urls, example
+from vitrine.api.schemas.common import ID, URLS, example
+from vitrine.api.schemas.images import Urls
 from vitrine.services.domain import Facet
 
 _RUN = {

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from vitrine.api.schemas.common import ID, URLS, HitOut, Id, Taken, example
+from vitrine.api.schemas.common import ID, URLS, Id, Taken, example
+from vitrine.api.schemas.images import HitOut
 from vitrine.services.taggers.labelling import LabelCounts
 
 MAX_LABELS = 1_000

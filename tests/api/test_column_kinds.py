@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.api.helpers import fill, picture
-from vitrine.api.schemas.common import ChangedOut, UploadOut
+from vitrine.api.schemas.images import ChangedOut, UploadOut
 from vitrine.api.schemas.metadata import MetadataOut
 
 CATEGORY = "/v1/categories/colours"

@@ -13,7 +13,8 @@ from tests.api.helpers import upload
 from tests.indexer.enrich.duplicates.pages import page
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import file_of
-from vitrine.api.schemas.common import SearchOut, UploadOut
+from vitrine.api.schemas.images import UploadOut
+from vitrine.api.schemas.search import SearchOut
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.services.artifacts.duplicates import FIELD
 from vitrine.services.runtime import Runtime

@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from tests.api.helpers import COLOURS, picture, upload
-from vitrine.api.schemas.common import ImageOut, SearchOut, UploadOut
+from vitrine.api.schemas.images import ImageOut, UploadOut
+from vitrine.api.schemas.search import SearchOut
 from vitrine.services.runtime import Runtime
 
 IMAGES = "/v1/categories/colours/images"

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from vitrine.api.schemas import common as schemas
 from vitrine.api.schemas import taggers as tagger_schemas
-from vitrine.api.schemas.common import SearchBody
+from vitrine.api.schemas.search import SearchBody
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.api.helpers import COLOURS, picture
-from vitrine.api.schemas.common import SearchOut
+from vitrine.api.schemas.search import SearchOut
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.runtime import Runtime
 

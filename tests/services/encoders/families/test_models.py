@@ -187,7 +187,7 @@ def test_pixels_prepared_elsewhere_give_the_same(tiny_model, photos):
 
 @pytest.mark.skipif(
     not MOBILENET.is_dir(),
-    reason=f"{MOBILENET} is not there",
+    reason=f"{MOBILENET} is not there: put google/mobilenet_v2_1.0_224 below the folder of VITRINE_MODELS",
 )
 def test_the_real_mobilenet_gives_its_frozen_numbers():
     reference = parse_reference("mobilenet-v2-1.0-224")
