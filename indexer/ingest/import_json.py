@@ -10,6 +10,7 @@ names in their place are images. An image is a path or name, or an object with o
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -190,15 +191,17 @@ class ClusteredPictures(Source):
     def __init__(self, name: str, given: GivenClusters, pictures: NamedPictures, max_bytes: int) -> None:
         self.name, self.indexes = shown_name(name), {}
         self._given, self._pictures, self._max_bytes = given, pictures, max_bytes
-        self._ways: dict[str, Path_] = {}
-        self._twice = 0
+        self._lock = threading.Lock()  # files are read on several threads
+        self._ways: dict[str, tuple[int, Path_]] = {}
+        """By image, the first of its places in the tree, and the cluster there."""
+        self._twice: set[str] = set()
 
     @property
     def total(self) -> int:
         return len(self._given.images)
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        for name, way in self._given.images:
+        for place, (name, way) in enumerate(self._given.images):
             record = ImageRecord(self.name, shown_name(name))
             path = self._pictures.find(name)
             if path is None:
@@ -207,11 +210,11 @@ class ClusteredPictures(Source):
                 )
                 continue
             filename = shown_name(self._pictures.shown(path))
-            yield ImageRecord(self.name, filename, self._reader(path, way), created_at=modified(path))
+            yield ImageRecord(self.name, filename, self._reader(path, place, way), created_at=modified(path))
 
     def notes(self) -> list[str]:
         return (
-            [f"{self._twice} images are in several clusters, and were put into the first."]
+            [f"{len(self._twice)} images are in several clusters, and were put into the first."]
             if self._twice
             else []
         )
@@ -226,7 +229,7 @@ class ClusteredPictures(Source):
         """Return the clusters as a ``Fit``; images of the category that are in none are noise."""
 
         def fit(images: Images, advance: Advance) -> Fitted:
-            ways = [self._ways.get(id) for id in images.ids]
+            ways = [self._ways[id][1] if id in self._ways else None for id in images.ids]
             tree, found = given_tree(images.x, ways)
             advance(len(images.ids), len(images.ids))
             names = {
@@ -242,11 +245,16 @@ class ClusteredPictures(Source):
 
         return fit
 
-    def _reader(self, path: str, way: Path_) -> Any:
+    def _reader(self, path: str, place: int, way: Path_) -> Any:
         def read() -> bytes:
             data = read_file(path, self._max_bytes)
             id = point_id(content_hash(data))
-            self._twice += self._ways.setdefault(id, way) != way
+            with self._lock:
+                first, its = self._ways.setdefault(id, (place, way))
+                if its != way:
+                    self._twice.add(id)
+                if place < first:  # whichever thread came first
+                    self._ways[id] = place, way
             return data
 
         return read

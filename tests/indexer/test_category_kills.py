@@ -16,20 +16,28 @@ from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 CODE = """
+import signal
 from pathlib import Path
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 class Telling(LocalObjectStore):
+    left = 0
     def replace(self, *arguments):
         super().replace(*arguments)
-        print("step", flush=True)
+        self.step()
     def delete(self, key):
         super().delete(key)
+        self.step()
+    def step(self):
+        self.left -= 1
         print("step", flush=True)
+        if not self.left:
+            signal.pause()  # until it is killed
 
-def work(folder):
+def work(folder, after):
+    Telling.left = int(after)
     vectors = EdgeVectorStore(Path(folder) / "vectors", min_free_mb=0)
     vectors.collections()
     print(vectors.engine_pid, flush=True)
@@ -54,7 +62,7 @@ def test_a_killed_deletion_is_found_and_completed(
     vectors = EdgeVectorStore(tmp_path / "vectors", min_free_mb=0)
     fill_stores(objects, vectors, "a", "ab")
     vectors.close()
-    deleting.kill(tmp_path, after=after, engine=engine)
+    deleting.kill(tmp_path, after, after=after, engine=engine)
     vectors = EdgeVectorStore(tmp_path / "vectors", min_free_mb=0)
     catalog = Catalog(objects, vectors)
     assert [category.name for category in catalog.list()] == ["ab"]

@@ -99,6 +99,22 @@ def test_images_of_the_category_in_no_cluster_are_noise(tmp_path: Path, runtime:
     assert nodes(runtime) == {"0.png": "root-0", "1.png": "root-1", "2.png": NOISE}
 
 
+def test_an_image_in_several_clusters_is_in_the_first_whatever_is_read_first(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    write(tmp_path / "images", {f"{n}.png": picture(n) for n in range(2)})
+    given = GivenClusters(images=[("0.png", (0,)), ("1.png", (1,)), ("0.png", (1,))])
+    pictures = NamedPictures(tmp_path / "images")
+    index_images(ClusteredPictures("x", given, pictures, 1 << 20), runtime, CATEGORY)
+    source = ClusteredPictures("x", given, pictures, 1 << 20)
+    for record in reversed(list(source)):
+        assert record.read is not None
+        record.read()
+    cluster(runtime, CATEGORY, "old", source.fit)
+    assert nodes(runtime) == {"0.png": "root-0", "1.png": "root-1"}
+    assert source.notes()[0].startswith("1 images are in several clusters")
+
+
 @pytest.mark.parametrize(
     ("tree", "images"),
     [
