@@ -12,17 +12,17 @@ if TYPE_CHECKING:  # openvino takes half a second to import
     from vitrine.services.encoders.graphs.weights import Weights
 
 Pooling = Literal["projected", "pooler", "cls", "mean", "head", "summary"]
-"""What of a network's output is the embedding: CLIP's projection, a pooler with trained weights, the class token
-after the last norm, the mean of patches (or of the map), SigLIP's attention head, a summary token."""
+"""What of a network's output is the embedding: CLIP's projection, a pooler with trained weights, the class
+token after the last norm, the mean of patches (or of the map), SigLIP's attention head, a summary token."""
 
 
 @dataclass(frozen=True)
 class TextTower:
     """The texts' side of a dual model.
 
-    ``model``: input ``ids`` (n, t) int64, padded on the right; output (n, dim) float32 of length 1. ``length``: the
-    most tokens of a text. ``full``: every text is padded to ``length``, as SigLIP was trained; else to the longest
-    of its batch. ``lower_case``: texts are lower-cased first.
+    ``model``: input ``ids`` (n, t) int64, padded on the right; output (n, dim) float32 of length 1.
+    ``length``: the most tokens of a text. ``full``: every text is padded to ``length``, as SigLIP was
+    trained; else to the longest of its batch. ``lower_case``: texts are lower-cased first.
     """
 
     model: ov.Model
@@ -35,8 +35,9 @@ class TextTower:
 class EncoderGraph:
     """The towers of one encoder in float32, weights included.
 
-    ``image``: input ``pixels`` (n, 3, height, width) float32, normalised as the preprocessing says; output (n, dim)
-    float32 of length 1. ``convolutional``: it convolves all the way, so rounding to bfloat16 costs more.
+    ``image``: input ``pixels`` (n, 3, height, width) float32, normalised as the preprocessing says; output
+    (n, dim) float32 of length 1. ``convolutional``: it convolves all the way, so rounding to bfloat16 costs
+    more.
     """
 
     image: ov.Model
@@ -56,10 +57,10 @@ class GraphMaker(Protocol):
     def build(
         self, config: Mapping[str, Any], weights: Weights, size: tuple[int, int], *, images_only: bool = False
     ) -> EncoderGraph:
-        """Return the graph for images of ``size`` (height, width). ``images_only`` leaves out the texts' side, whose
-        weights may then be missing.
+        """Return the graph for images of ``size`` (height, width). ``images_only`` leaves out the texts' side,
+        whose weights may then be missing.
 
-        Raises ModelUnavailable where weights are missing, of other shapes than the config says, or quantised, and
-        where the config asks for something that has no graph.
+        Raises ModelUnavailable where weights are missing, of other shapes than the config says, or quantised,
+        and where the config asks for something that has no graph.
         """
         ...
