@@ -57,8 +57,8 @@ class GraphMaker(Protocol):
     def build(
         self, config: Mapping[str, Any], weights: Weights, size: tuple[int, int], *, images_only: bool = False
     ) -> EncoderGraph:
-        """Return the graph for images of ``size`` (height, width). ``images_only`` leaves out the texts' side,
-        whose weights may then be missing.
+        """Return the graph for images of ``size`` (height, width). ``images_only`` leaves out the texts'
+        side, whose weights may then be missing.
 
         Raises ModelUnavailable where weights are missing, of other shapes than the config says, or quantised,
         and where the config asks for something that has no graph.
