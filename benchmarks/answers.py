@@ -2,8 +2,8 @@
 
 The searches: on the demo's catalogue by words, by picture and by id, with the demo's CLIP model; on the
 Clothing Dataset (small) each test photo among the test photos, with MobileNetV2. ``overlap`` is the share of
-the saved first ten hits that are among the first ten now; ``same first`` the share of searches whose first hit
-is the same.
+the saved first ten hits that are among the first ten now; ``same first`` the share of searches whose first
+hit is the same.
 
     python -m benchmarks.answers --save before.json        # with the former version
     python -m benchmarks.answers --compare before.json
@@ -73,8 +73,8 @@ def compare(before: Answers, now: Answers) -> Iterator[str]:
         overlaps = [len(set(old) & set(new)) / len(old) for old, new in pairs if old]
         first = statistics.mean(old[:1] == new[:1] for old, new in pairs)
         yield (
-            f"{name}: {len(pairs)} searches, overlap of the first {FIRST}: mean {statistics.mean(overlaps):.4f}, "
-            f"least {min(overlaps):.2f}; same first: {first:.4f}"
+            f"{name}: {len(pairs)} searches, overlap of the first {FIRST}: mean "
+            f"{statistics.mean(overlaps):.4f}, least {min(overlaps):.2f}; same first: {first:.4f}"
         )
 
 
