@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from vitrine.services.domain import CollectionSchema
+from vitrine.services.domain import CollectionSchema, Quantization
 from vitrine.services.errors import StoreDamaged, VitrineError, remedy
 from vitrine.services.vector_store.checks import check_found
 from vitrine.services.vector_store.edge import shard as edge_shard
@@ -21,6 +22,7 @@ from vitrine.services.vector_store.edge.files import MEGABYTE, CollectionFiles, 
 from vitrine.services.vector_store.edge.lib import edge
 from vitrine.services.vector_store.edge.read import count
 from vitrine.services.vector_store.edge.wire import Arrays, Header
+from vitrine.services.vector_store.ranked import BREADTH
 
 SLICE: Final = 128
 """Points that are written in one go, some 3 to 10 ms in which nobody is answered: the engine never releases
@@ -30,6 +32,7 @@ SLICE_SECONDS: Final = 0.005
 time."""
 TAIL_KB: Final = 15_000
 """Vectors outside of HNSW, such as 15,000 of 512 components, that cost a query under a millisecond."""
+_LEAST_BREADTH: Final = 32
 _DELETE_RESERVE: Final = 64 * MEGABYTE
 
 Write = Iterator[None]
@@ -68,6 +71,7 @@ class Collection:
             self.points = count(self.shard, None)
         self._check_complete()
         self._old_tail = self._unindexed()
+        self.breadth = breadth_of(self.shard)
 
     @classmethod
     def create(cls, data: Path, schema: CollectionSchema, *, min_free: int) -> Collection:
@@ -123,6 +127,13 @@ class Collection:
         """Count anew after an indexing run: only ``ids`` have been written since."""
         self.tail = ids
         self._old_tail = 0
+
+    def take(self, shard: Any, written: set[str]) -> Any:
+        """Put another shard in charge, indexed but for the ids ``written`` since; return the former one."""
+        former, self.shard = self.shard, shard
+        self.breadth = breadth_of(shard)
+        self.restart_tail(written)
+        return former
 
     def close(self) -> None:
         """Flush and close. Errors of the engine are raised as ours."""
@@ -226,6 +237,12 @@ class Collection:
         self.files.write_schema(schema)
         self.schema = schema
 
+    def quantize(self, quantization: Quantization | None) -> None:
+        """Have the next indexing run make quantised copies of all vectors, or drop them."""
+        schema = replace(self.schema, quantization=quantization)
+        self.files.write_schema(schema)
+        self.schema = schema
+
     def flush_all(self, header: Header, arrays: Arrays) -> Write:
         """Make durable what was written without a flush."""
         self._acknowledge()
@@ -274,6 +291,13 @@ class Collection:
 
     def _check_space(self, at_most: int | None = None) -> None:
         check_space(self.files.folder, self._min_free if at_most is None else min(at_most, self._min_free))
+
+
+def breadth_of(shard: Any) -> int:
+    """Return how many candidates each graph of the index is asked for: of many graphs each holds but a few
+    of the nearest, and their answers add up."""
+    graphs = max(1, int(shard.info().segments_count) - 1)  # one segment takes what is written
+    return max(_LEAST_BREADTH, BREADTH // graphs)
 
 
 @contextmanager

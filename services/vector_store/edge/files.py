@@ -186,13 +186,17 @@ def schema_plain(schema: CollectionSchema) -> dict[str, Any]:
         "name": schema.name,
         "vectors": [[v.name, v.dim] for v in schema.vectors],
         "indexes": dict(schema.indexes),
+        "quantization": schema.quantization,
     }
 
 
 def schema_from_plain(plain: dict[str, Any]) -> CollectionSchema:
     """Return the schema that ``schema_plain`` wrote."""
     return CollectionSchema(
-        plain["name"], tuple(VectorSpec(name, dim) for name, dim in plain["vectors"]), plain["indexes"]
+        plain["name"],
+        tuple(VectorSpec(name, dim) for name, dim in plain["vectors"]),
+        plain["indexes"],
+        plain.get("quantization"),  # collections of version 0.5 and before have none
     )
 
 

@@ -11,10 +11,11 @@ import numpy as np
 from vitrine.services.domain import CollectionSchema
 from vitrine.services.vector_store.edge.filter import Plain, to_edge
 from vitrine.services.vector_store.edge.lib import edge
+from vitrine.services.vector_store.edge.shard import OVERSAMPLING
 from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_path
 from vitrine.services.vector_store.ordered import OrderedListing, Value
-from vitrine.services.vector_store.ranked import BREADTH, Asked, deep, fused, quick
+from vitrine.services.vector_store.ranked import Asked, deep, fused, quick
 
 _LAST_ID = (1 << 128) - 1
 
@@ -29,8 +30,9 @@ class Found:
     vectors: dict[str, list[float]]
 
 
-def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -> list[Found]:
-    """Return the hits of one query. ``arrays`` are its vectors, each (dim,)."""
+def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays, breadth: int) -> list[Found]:
+    """Return the hits of one query. ``arrays`` are its vectors, each (dim,); ``breadth``: how many candidates
+    each graph of the index gives."""
     if plain["ask"] == "order":
         return _ordered(shard, schema, plain)
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
@@ -41,7 +43,7 @@ def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -
         )
         return [_found(point) for point in shard.query(request)]
     searches = [
-        _Search(shard, plain, filter, using, vector)
+        _Search(shard, plain, filter, using, vector, breadth)
         for using, vector in zip(plain["using"], arrays, strict=True)
     ]
     if plain["ask"] == "fuse":
@@ -55,8 +57,10 @@ def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -
 class _Search:
     """The nearest to one vector of a query."""
 
-    def __init__(self, shard: Any, plain: Plain, filter: Any, using: str, vector: Any) -> None:
-        self.asked = Asked(vector, plain["offset"], plain["limit"], plain["min_similarity"], plain["exact"])
+    def __init__(self, shard: Any, plain: Plain, filter: Any, using: str, vector: Any, breadth: int) -> None:
+        self.asked = Asked(
+            vector, plain["offset"], plain["limit"], plain["min_similarity"], plain["exact"], breadth
+        )
         self._shard, self._plain, self._filter = shard, plain, filter
         self._query = edge.Query.Nearest(vector, using)
 
@@ -84,10 +88,20 @@ class _Search:
             score_threshold=self.asked.threshold,
             with_payload=with_payload,
             with_vector=with_vector,
-            params=edge.SearchParams(exact=True) if self.asked.exact else edge.SearchParams(hnsw_ef=BREADTH),
+            params=edge.SearchParams(exact=True)
+            if self.asked.exact
+            else _approximate(self.asked.breadth, depth),
         )
         found: list[Any] = self._shard.query(request)
         return found
+
+
+def _approximate(breadth: int, depth: int) -> Any:
+    """Return how an index is searched. Of quantised copies ``breadth`` candidates, or twice the depth where
+    that is more, are compared by the vectors themselves: so few hits are the first of many."""
+    oversampling = (breadth + 0.5) / depth if depth <= breadth else OVERSAMPLING
+    quantized = edge.QuantizationSearchParams(rescore=True, oversampling=oversampling)
+    return edge.SearchParams(hnsw_ef=breadth, quantization=quantized)
 
 
 def _found(point: Any, score: float | None = None) -> Found:

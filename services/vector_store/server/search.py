@@ -12,6 +12,7 @@ from qdrant_client import QdrantClient, models
 from vitrine.services.domain import Embedding, Fuse, Hit, Near, Query
 from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
 from vitrine.services.vector_store.ranked import BREADTH, Asked, Ranked, asked, deep, fused, quick
+from vitrine.services.vector_store.server.quantized import rescored
 from vitrine.services.vector_store.similarity import engine_threshold
 
 
@@ -98,14 +99,18 @@ def request(query: Query, limit: int) -> models.QueryRequest:
         else models.SampleQuery(sample=models.Sample.RANDOM),
         using=query.using if near else None,
         filter=with_exclusions(query.filter, query.exclude),
-        params=(models.SearchParams(exact=True) if query.exact else models.SearchParams(hnsw_ef=BREADTH))
-        if near
-        else None,
+        params=_params(query, limit) if near else None,
         score_threshold=engine_threshold(query.min_similarity),
         limit=limit,
         with_payload=engine_selection(query.with_payload),
         with_vector=list(query.with_vectors) or False,
     )
+
+
+def _params(query: Query, limit: int) -> models.SearchParams:
+    if query.exact:
+        return models.SearchParams(exact=True)
+    return models.SearchParams(hnsw_ef=BREADTH, quantization=rescored(BREADTH, limit))
 
 
 def with_exclusions(filter: models.Filter | None, ids: Sequence[str]) -> models.Filter | None:
