@@ -20,9 +20,9 @@ from vitrine.services.vector_store.edge import shard as edge_shard
 from vitrine.services.vector_store.edge.errors import from_engine
 from vitrine.services.vector_store.edge.files import MEGABYTE, CollectionFiles, check_space
 from vitrine.services.vector_store.edge.lib import edge
+from vitrine.services.vector_store.edge.reach import Reach
 from vitrine.services.vector_store.edge.read import count
 from vitrine.services.vector_store.edge.wire import Arrays, Header
-from vitrine.services.vector_store.ranked import BREADTH
 
 SLICE: Final = 128
 """Points that are written in one go, some 3 to 10 ms in which nobody is answered: the engine never releases
@@ -32,7 +32,6 @@ SLICE_SECONDS: Final = 0.005
 time."""
 TAIL_KB: Final = 15_000
 """Vectors outside of HNSW, such as 15,000 of 512 components, that cost a query under a millisecond."""
-_LEAST_BREADTH: Final = 32
 _DELETE_RESERVE: Final = 64 * MEGABYTE
 
 Write = Iterator[None]
@@ -71,7 +70,7 @@ class Collection:
             self.points = count(self.shard, None)
         self._check_complete()
         self._old_tail = self._unindexed()
-        self.breadth = breadth_of(self.shard)
+        self.reach = Reach.into(self.shard)
 
     @classmethod
     def create(cls, data: Path, schema: CollectionSchema, *, min_free: int) -> Collection:
@@ -131,7 +130,7 @@ class Collection:
     def take(self, shard: Any, written: set[str]) -> Any:
         """Put another shard in charge, indexed but for the ids ``written`` since; return the former one."""
         former, self.shard = self.shard, shard
-        self.breadth = breadth_of(shard)
+        self.reach = Reach.into(shard)
         self.restart_tail(written)
         return former
 
@@ -291,13 +290,6 @@ class Collection:
 
     def _check_space(self, at_most: int | None = None) -> None:
         check_space(self.files.folder, self._min_free if at_most is None else min(at_most, self._min_free))
-
-
-def breadth_of(shard: Any) -> int:
-    """Return how many candidates each graph of the index is asked for: of many graphs each holds but a few
-    of the nearest, and their answers add up."""
-    graphs = max(1, int(shard.info().segments_count) - 1)  # one segment takes what is written
-    return max(_LEAST_BREADTH, BREADTH // graphs)
 
 
 @contextmanager

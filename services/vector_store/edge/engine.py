@@ -23,7 +23,7 @@ from vitrine.services.vector_store.edge.files import (
     schema_from_plain,
     schema_plain,
 )
-from vitrine.services.vector_store.edge.job import IndexingRun, remove_behind
+from vitrine.services.vector_store.edge.indexing.job import IndexingRun, remove_behind
 from vitrine.services.vector_store.edge.wire import Arrays, Header
 
 MAX_OPEN: Final = 20
@@ -280,7 +280,7 @@ class Engine:
         collection = self._collection(name)
         if op == "query":
             found = [
-                edge_read.answer(collection.shard, collection.schema, *query, collection.breadth)
+                edge_read.answer(collection.shard, collection.schema, *query, collection.reach)
                 for query in _queries(header, arrays)
             ]
             return edge_read.pack(found, [query["with_vectors"] for query in header["queries"]])
@@ -312,7 +312,7 @@ class Engine:
                 with engine_errors(name):
                     collection = self._collection(name)
                     found.append(
-                        edge_read.answer(collection.shard, collection.schema, *query, collection.breadth)
+                        edge_read.answer(collection.shard, collection.schema, *query, collection.reach)
                     )
                 if number % _QUERIES_AT_ONCE == 0:
                     yield

@@ -11,7 +11,7 @@ import numpy as np
 from vitrine.services.domain import CollectionSchema
 from vitrine.services.vector_store.edge.filter import Plain, to_edge
 from vitrine.services.vector_store.edge.lib import edge
-from vitrine.services.vector_store.edge.shard import OVERSAMPLING
+from vitrine.services.vector_store.edge.reach import Reach
 from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_path
 from vitrine.services.vector_store.ordered import OrderedListing, Value
@@ -30,9 +30,8 @@ class Found:
     vectors: dict[str, list[float]]
 
 
-def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays, breadth: int) -> list[Found]:
-    """Return the hits of one query. ``arrays`` are its vectors, each (dim,); ``breadth``: how many candidates
-    each graph of the index gives."""
+def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays, reach: Reach) -> list[Found]:
+    """Return the hits of one query. ``arrays`` are its vectors, each (dim,)."""
     if plain["ask"] == "order":
         return _ordered(shard, schema, plain)
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
@@ -43,7 +42,7 @@ def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays, b
         )
         return [_found(point) for point in shard.query(request)]
     searches = [
-        _Search(shard, plain, filter, using, vector, breadth)
+        _Search(shard, plain, filter, using, vector, reach)
         for using, vector in zip(plain["using"], arrays, strict=True)
     ]
     if plain["ask"] == "fuse":
@@ -57,7 +56,9 @@ def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays, b
 class _Search:
     """The nearest to one vector of a query."""
 
-    def __init__(self, shard: Any, plain: Plain, filter: Any, using: str, vector: Any, breadth: int) -> None:
+    def __init__(self, shard: Any, plain: Plain, filter: Any, using: str, vector: Any, reach: Reach) -> None:
+        self._reach, self._filtered = reach, bool(plain["filter"])
+        breadth = reach.filtered if self._filtered else reach.plain
         self.asked = Asked(
             vector, plain["offset"], plain["limit"], plain["min_similarity"], plain["exact"], breadth
         )
@@ -90,18 +91,10 @@ class _Search:
             with_vector=with_vector,
             params=edge.SearchParams(exact=True)
             if self.asked.exact
-            else _approximate(self.asked.breadth, depth),
+            else self._reach.params(filtered=self._filtered, depth=depth),
         )
         found: list[Any] = self._shard.query(request)
         return found
-
-
-def _approximate(breadth: int, depth: int) -> Any:
-    """Return how an index is searched. Of quantised copies ``breadth`` candidates, or twice the depth where
-    that is more, are compared by the vectors themselves: so few hits are the first of many."""
-    oversampling = (breadth + 0.5) / depth if depth <= breadth else OVERSAMPLING
-    quantized = edge.QuantizationSearchParams(rescore=True, oversampling=oversampling)
-    return edge.SearchParams(hnsw_ef=breadth, quantization=quantized)
 
 
 def _found(point: Any, score: float | None = None) -> Found:

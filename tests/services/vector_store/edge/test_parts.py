@@ -13,8 +13,8 @@ import pytest
 from tests.services.vector_store.edge_points import point_id, unit_vectors
 from vitrine.services.domain import CollectionSchema, VectorSpec
 from vitrine.services.vector_store.edge import shard as edge_shard
+from vitrine.services.vector_store.edge.indexing.parts import build_index
 from vitrine.services.vector_store.edge.lib import edge
-from vitrine.services.vector_store.edge.parts import build_index
 from vitrine.services.vector_store.edge.read import count
 
 DIM = 64

@@ -23,8 +23,8 @@ from vitrine.services.errors import Unavailable
 from vitrine.services.vector_store.edge import shard as edge_shard
 from vitrine.services.vector_store.edge.collection import SLICE, Collection, engine_errors
 from vitrine.services.vector_store.edge.files import check_space, disk_bytes, schema_plain
+from vitrine.services.vector_store.edge.indexing.parts import as_point
 from vitrine.services.vector_store.edge.lib import edge
-from vitrine.services.vector_store.edge.parts import as_point
 from vitrine.services.vector_store.edge.read import count
 
 _HOLD_BELOW: Final = 8 * SLICE
@@ -55,7 +55,7 @@ class IndexingRun:
         points = str(collection.points)
         arguments = [str(os.getpid()), str(self._source), str(self._target), points, schema]
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "vitrine.services.vector_store.edge.optimize", *arguments],
+            [sys.executable, "-P", "-m", "vitrine.services.vector_store.edge.indexing.optimize", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             pass_fds=(lock_fd,),  # the folder stays locked for as long as anybody writes in it

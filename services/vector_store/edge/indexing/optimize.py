@@ -1,6 +1,6 @@
 """Index a copy of a shard, in a process of its own.
 
-``python -m vitrine.services.vector_store.edge.optimize PARENT SOURCE TARGET POINTS SCHEMA``
+``python -m vitrine.services.vector_store.edge.indexing.optimize PARENT SOURCE TARGET POINTS SCHEMA``
 
 Indexing in the engine process would freeze it for as long as it takes. This one runs at the lowest priority,
 reports to its parent on stdout how far it is (``copied``; then ``done``, or ``unchanged`` if there was
@@ -19,7 +19,7 @@ import orjson
 
 from vitrine.services.domain import CollectionSchema
 from vitrine.services.vector_store.edge.files import copy_sparse, schema_from_plain, sync_tree
-from vitrine.services.vector_store.edge.parts import build_index
+from vitrine.services.vector_store.edge.indexing.parts import build_index
 
 _PR_SET_PDEATHSIG = 1
 
