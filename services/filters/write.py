@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from vitrine.services.filters.conditions import (
@@ -85,4 +86,16 @@ def _clause(condition: Condition) -> dict[str, Any]:
 
 
 def _bounds(condition: Range | DatetimeRange | ValuesCount) -> list[tuple[str, Any]]:
-    return [(name, bound) for name in BOUNDS if (bound := getattr(condition, name)) is not None]
+    """Return the bounds by name; of two on one side the narrower: an engine heeds only one of them."""
+    looser = set()
+    if condition.gte is not None and condition.gt is not None:
+        looser.add("gte" if _order(condition.gt) >= _order(condition.gte) else "gt")
+    if condition.lte is not None and condition.lt is not None:
+        looser.add("lte" if _order(condition.lt) <= _order(condition.lte) else "lt")
+    bounds = ((name, getattr(condition, name)) for name in BOUNDS if name not in looser)
+    return [(name, bound) for name, bound in bounds if bound is not None]
+
+
+def _order(bound: Any) -> Any:
+    """Return what bounds are compared by: moments without a zone are in UTC."""
+    return bound.replace(tzinfo=UTC) if isinstance(bound, datetime) and bound.tzinfo is None else bound

@@ -49,6 +49,7 @@ from vitrine.services.filters.conditions import (
     MatchValue,
     Nested,
     Range,
+    ValuesCount,
 )
 from vitrine.services.values.field_paths import field_path
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore
@@ -661,6 +662,18 @@ def test_random_filters_hold_in_queries_and_facets(filled: Pair, seed: int) -> N
 def test_an_empty_filter_lets_everything_through(filled: Pair) -> None:
     for filter in (Filter(), Filter(must=(Filter(),)), Filter(must=(Filter(should=()),))):
         assert filled.store.count(filled.name, filter) == len(filled.ids)
+
+
+def test_of_two_bounds_on_one_side_both_hold(filled: Pair) -> None:
+    for range in (
+        Range("quality", gte=0.5, gt=0.1),
+        Range("quality", gte=0.1, gt=0.5),
+        Range("quality", lte=0.25, lt=0.9),
+        Range("width", lte=300, lt=300),
+        ValuesCount("tags", gte=1, gt=2),
+    ):
+        filter = Filter(must=(range,))
+        assert 0 < filled.store.count(filled.name, filter) == filled.oracle.count(filled.name, filter), range
 
 
 UNINDEXED: dict[str, Condition] = {
