@@ -71,7 +71,6 @@ class _Reader:
         resample = self._get("resample", self.kind.resample)
         if isinstance(resample, str):
             return Image.Resampling[resample.upper()].name.lower()
-        resample = Image.Resampling.BILINEAR if resample is None else resample
         return Image.Resampling(int(resample)).name.lower()
 
     def _channels(self) -> Literal["rgb", "bgr"]:

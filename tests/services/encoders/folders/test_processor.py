@@ -33,7 +33,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
         "do_normalize": None,
         "do_pad": None,
         "image_mean": None,
-        "resample": None,
     },
     "one mean for all": {"image_processor_type": "ViTImageProcessor", **SQUARE, "image_mean": 0.4},
     "lanczos": {"image_processor_type": "ViTImageProcessor", **SQUARE, "resample": 1},
