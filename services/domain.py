@@ -32,8 +32,8 @@ class Preprocessing:
     """How an image is prepared for an encoder; part of the encoder's identity.
 
     ``resize``: shortest edge in pixels, or (height, width) when the aspect is not kept. ``crop``: centre crop
-    (height, width), or None. Pixels in 0..1 are normalised as (x - mean) / std per RGB channel.
-    ``interpolation``: a Pillow name such as "bicubic".
+    (height, width), or None. Pixels in 0..1 are normalised as (x - mean) / std per channel.
+    ``interpolation``: a Pillow name such as "bicubic". ``channels``: the order in which the model reads them.
     """
 
     resize: int | tuple[int, int]
@@ -41,6 +41,7 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: str = "bicubic"
+    channels: Literal["rgb", "bgr"] = "rgb"
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> Preprocessing:

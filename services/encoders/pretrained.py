@@ -13,6 +13,8 @@ from typing import Any
 
 from vitrine.services.errors import ModelUnavailable
 
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+
 _MAPS = ("config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json")
 _ADAPTERS = ("adapter_config.json", "adapter_model.safetensors")
 _PROJECTED = "VisionModelWithProjection"
@@ -26,6 +28,11 @@ def read_json(file: Path) -> Mapping[str, Any]:
     except (OSError, ValueError):
         return {}
     return tree if isinstance(tree, dict) else {}
+
+
+def is_timm(config: Mapping[str, Any]) -> bool:
+    """Return whether a config.json is one of timm."""
+    return "architecture" in config and ("pretrained_cfg" in config or "input_size" in config)
 
 
 def check_folder(folder: Path) -> None:
@@ -113,31 +120,27 @@ def load_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def load_image_processor(folder: Path) -> Any:
-    """Return the image processor of the model in a folder. ``ModelUnavailable`` where it has none that can be
-    used."""
-    from transformers import AutoImageProcessor
-
-    try:
-        return AutoImageProcessor.from_pretrained(
-            folder, backend="pil", local_files_only=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelUnavailable(
-            refusal(folder, error, "says nothing usable on preprocessing (preprocessor_config.json)")
-        ) from error
-
-
 def refusal(folder: Path, error: Exception, what: str) -> str:
     """Return a sentence on a folder that a loader refused with ``error``; ``what`` is the folder's fault in
     general."""
+    words = (str(error).strip().splitlines() or ["no reason given"])[0]
+    return _foreign_code(folder) or f"{folder} {what}: {words}"
+
+
+def refuse_own_code(folder: Path) -> None:
+    """Raise ``ModelUnavailable`` for a folder whose files want code to be run that it brings or names."""
+    if sentence := _foreign_code(folder):
+        raise ModelUnavailable(sentence)
+
+
+def _foreign_code(folder: Path) -> str | None:
     own = sorted({str(name) for name in _own_code(folder)})
-    if own:
-        return (
-            f"{folder} brings code of its own ({', '.join(own[:3])}), and a model folder's code is "
-            "never run here. Use a model whose kind transformers itself knows."
-        )
-    return f"{folder} {what}: {(str(error).strip().splitlines() or ['no reason given'])[0]}"
+    if not own:
+        return None
+    return (
+        f"{folder} brings code of its own ({', '.join(own[:3])}), and a model folder's code is "
+        "never run here. Use a model whose kind transformers itself knows."
+    )
 
 
 def _own_code(folder: Path) -> Iterator[object]:
