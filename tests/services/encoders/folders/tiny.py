@@ -1,4 +1,4 @@
-"""Tiny models with random weights in the layouts that users bring, as their authors or libraries save them."""
+"""Tiny models with random weights in the layouts that users bring, as their libraries save them."""
 
 from __future__ import annotations
 
