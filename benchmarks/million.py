@@ -28,11 +28,11 @@ from typing import Any
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from qdrant_client import models
 
 from benchmarks.growth_plot import draw
 from vitrine.services.category.fields import STANDARD_INDEXES
 from vitrine.services.domain import CollectionSchema, Near, OrderBy, Point, Query, VectorSpec
+from vitrine.services.filters.conditions import Filter, MatchValue, Range
 from vitrine.services.vector_store.edge.files import disk_bytes
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
@@ -99,21 +99,17 @@ class Columns:
         }
 
 
-def _field(key: str, **clause: Any) -> models.Filter:
-    return models.Filter(must=[models.FieldCondition(key=key, **clause)])
-
-
-FILTERS: dict[str, tuple[models.Filter | None, Callable[[Columns], NDArray[np.bool_]]]] = {
+FILTERS: dict[str, tuple[Filter | None, Callable[[Columns], NDArray[np.bool_]]]] = {
     "plain": (None, lambda block: np.ones(len(block.kind), bool)),
     "class 2 %": (
-        _field("class", match=models.MatchValue(value="class-07")),
+        Filter((MatchValue("class", "class-07"),)),
         lambda block: block.kind == 7,
     ),
     "tag 5 %": (
-        _field("tags", match=models.MatchValue(value="tag-07")),
+        Filter((MatchValue("tags", "tag-07"),)),
         lambda block: (block.tags == 7).any(axis=1),
     ),
-    "width 54 %": (_field("width", range=models.Range(gte=2_000)), lambda block: block.width >= 2_000),
+    "width 54 %": (Filter((Range("width", gte=2_000),)), lambda block: block.width >= 2_000),
 }
 
 
@@ -283,7 +279,7 @@ def _searched(store: EdgeVectorStore, queries: Rows, truth: Nearest) -> dict[str
 
 
 def _answers(
-    store: EdgeVectorStore, queries: Rows, filter: models.Filter | None
+    store: EdgeVectorStore, queries: Rows, filter: Filter | None
 ) -> tuple[list[set[str]], list[float]]:
     found, times = [], []
     for vector in queries:
@@ -297,7 +293,7 @@ def _answers(
 def _others(store: EdgeVectorStore) -> dict[str, float]:
     """Return milliseconds of what else a page of results asks for, medians of nine."""
     steps = [tenth / 10 for tenth in range(10)]
-    bounds = [_field("quality", range=models.Range(gte=low, lt=low + 0.1)) for low in steps]
+    bounds = [Filter((Range("quality", gte=low, lt=low + 0.1),)) for low in steps]
     asked: dict[str, Callable[[], object]] = {
         "facet_class_ms": lambda: store.facet(NAME, "class"),
         "facet_tags_filtered_ms": lambda: store.facet(NAME, "tags", filter=FILTERS["class 2 %"][0]),

@@ -1,8 +1,8 @@
 """The small frozen types that all parts use.
 
-A category is an image collection of the user: a Qdrant collection with one point an image. A filter is
-``qdrant_client.models.Filter``, which a server takes as it is and which is translated once for the embedded
-engine. Similarities are cosine similarities in -1..1, higher is closer.
+A category is an image collection of the user: a Qdrant collection with one point an image. A filter is a
+``Filter`` of ours, which is translated once at each engine's edge. Similarities are cosine similarities in
+-1..1, higher is closer.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-if TYPE_CHECKING:  # numpy takes a tenth of a second, qdrant_client over a second: here only types need them
+if TYPE_CHECKING:  # numpy takes a tenth of a second: here only types need it
     import numpy as np
     from numpy.typing import NDArray
-    from qdrant_client.models import Filter
+
+    from vitrine.services.filters.conditions import Filter
 
 Embedding: TypeAlias = "NDArray[np.float32]"
 """(dim,), L2-normalised."""
@@ -33,8 +34,8 @@ class Preprocessing:
     """How an image is prepared for an encoder; part of the encoder's identity.
 
     ``resize``: shortest edge in pixels, or (height, width) when the aspect is not kept. ``crop``: centre crop
-    (height, width), or None. Pixels in 0..1 are normalised as (x - mean) / std per RGB channel.
-    ``interpolation``: a Pillow name such as "bicubic".
+    (height, width), or None. Pixels in 0..1 are normalised as (x - mean) / std per channel.
+    ``interpolation``: a Pillow name such as "bicubic". ``channels``: the order in which the model reads them.
     """
 
     resize: int | tuple[int, int]
@@ -42,6 +43,7 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: str = "bicubic"
+    channels: Literal["rgb", "bgr"] = "rgb"
 
     @classmethod
     def from_json(cls, tree: Mapping[str, Any]) -> Preprocessing:

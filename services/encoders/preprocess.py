@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from vitrine.services.domain import Preprocessing
-from vitrine.services.encoders.pretrained import load_image_processor
+from vitrine.services.encoders.folders.foreign import refuse_own_code
+from vitrine.services.encoders.folders.json_file import read_json
+from vitrine.services.encoders.folders.layout import OPEN_CLIP_CONFIG, is_open_clip, is_timm
+from vitrine.services.encoders.folders.other_libraries import parse_open_clip, parse_timm
+from vitrine.services.encoders.folders.processor import names_known_kind, parse_processor
 from vitrine.services.errors import ModelUnavailable
 
 if TYPE_CHECKING:
@@ -26,21 +30,6 @@ Pixels = NDArray[np.uint8]
 """(height, width, 3), one image fitted to its model."""
 
 _MAX_RESIZED_ASPECT = 32
-
-
-class ImageProcessor(Protocol):
-    """What is read of an image processor of transformers."""
-
-    do_resize: bool | None
-    size: Any
-    resample: Any
-    do_center_crop: bool | None
-    crop_size: Any
-    do_rescale: bool | None
-    rescale_factor: float | None
-    do_normalize: bool | None
-    image_mean: Any
-    image_std: Any
 
 
 def fit(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
@@ -53,7 +42,12 @@ def fit(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
         image = _resize_shortest(image, preprocessing.resize, preprocessing.crop, resample)
     if preprocessing.crop is not None:
         image = _centre_crop(image, preprocessing.crop)
-    return np.asarray(image)
+    return in_model_order(np.asarray(image), preprocessing)
+
+
+def in_model_order(pixels: Pixels, preprocessing: Preprocessing) -> Pixels:
+    """Return RGB pixels (height, width, 3) with their channels in the order that the model reads."""
+    return pixels if preprocessing.channels == "rgb" else np.ascontiguousarray(pixels[..., ::-1])
 
 
 def normalise(
@@ -75,21 +69,34 @@ def normalise(
     return scaled.to(dtype)
 
 
-def read_preprocessing(source: Path | ImageProcessor) -> Preprocessing:
-    """Return the preprocessing that a model folder, or an image processor, asks for.
+def read_preprocessing(folder: Path) -> Preprocessing:
+    """Return the preprocessing that a model folder asks for: by the files of transformers, of open_clip or of
+    timm, whichever it has.
 
     Raises ModelUnavailable where the folder has none, or asks for steps that are not reproduced here, such as
     patches of varying size or padding.
     """
-    processor: ImageProcessor = load_image_processor(source) if isinstance(source, Path) else source
-    resize, crop = _sizes(processor)
-    # (f x - m) / s on raw pixels x is (x / 255 - m / 255f) / (s / 255f); the usual f = 1 / 255 leaves m and s
-    # as they are
-    factor = 255.0 * (float(processor.rescale_factor or 1.0) if processor.do_rescale else 1.0)
-    normalises = bool(processor.do_normalize)
-    mean = _channels(processor.image_mean if normalises else 0.0, factor)
-    std = _channels(processor.image_std if normalises else 1.0, factor)
-    return Preprocessing(resize, crop, mean, std, Image.Resampling(int(processor.resample or 0)).name.lower())
+    if is_open_clip(folder):
+        return parse_open_clip(read_json(folder / OPEN_CLIP_CONFIG))
+    config = read_json(folder / "config.json")
+    if processor := _processor_file(folder):
+        if not names_known_kind(processor):
+            refuse_own_code(folder)
+        return parse_processor(processor, config)
+    if is_timm(config):
+        return parse_timm(config)
+    refuse_own_code(folder)
+    raise ModelUnavailable(
+        f"{folder} says nothing usable on preprocessing: put the preprocessor_config.json of its original "
+        "model there."
+    )
+
+
+def _processor_file(folder: Path) -> Mapping[str, Any]:
+    """Return what transformers' file says on images; the newer processor_config.json comes first, where it
+    does."""
+    inner = read_json(folder / "processor_config.json").get("image_processor")
+    return inner if isinstance(inner, Mapping) else read_json(folder / "preprocessor_config.json")
 
 
 def _resize_shortest(
@@ -119,71 +126,3 @@ def _centre_crop(image: Image.Image, crop: tuple[int, int]) -> Image.Image:
     return image.crop(
         (left, top, left + width, top + height)
     )  # black outside the picture, as the processors fill it
-
-
-def _sizes(processor: ImageProcessor) -> tuple[int | tuple[int, int], tuple[int, int] | None]:
-    """Return ``resize`` and ``crop`` of the Preprocessing."""
-    kind = type(processor).__name__.removesuffix("Pil").removesuffix("Fast")
-    size, crop_size = _plain(processor.size), _plain(processor.crop_size)
-    crop = (crop_size["height"], crop_size["width"]) if processor.do_center_crop and crop_size else None
-    unknown = {"longest_edge", "max_height", "max_width", "min_pixels", "max_pixels"} & size.keys()
-    if (
-        _own_steps(processor, kind)
-        or getattr(processor, "do_pad", None)
-        or not processor.do_resize
-        or unknown
-        or not size
-    ):
-        raise ModelUnavailable(
-            f"The preprocessing of {kind} is not supported: images must be resized to one fixed size."
-        )
-    if "shortest_edge" not in size:
-        return (size["height"], size["width"]), crop
-    shortest = size["shortest_edge"]
-    if kind.startswith("ConvNext"):
-        return _convnext_sizes(shortest, float(getattr(processor, "crop_pct", None) or 224 / 256))
-    if crop is None:
-        raise ModelUnavailable(
-            f"The preprocessing of {kind} keeps the aspect without a crop: images would differ in size."
-        )
-    return shortest, crop
-
-
-def _own_steps(processor: ImageProcessor, kind: str) -> bool:
-    """Return whether the processor replaces steps of the common ones, in a way that is not known here."""
-    if kind in _KNOWN_STEPS:
-        return False
-    from transformers.image_processing_backends import PilBackend
-
-    return any(getattr(type(processor), step, None) is not getattr(PilBackend, step) for step in _STEPS)
-
-
-_STEPS = ("_preprocess", "process_image", "resize", "center_crop", "rescale", "normalize")
-_KNOWN_STEPS = ("ConvNextImageProcessor", "MobileNetV2ImageProcessor")
-
-
-def _convnext_sizes(shortest: int, crop_pct: float) -> tuple[int | tuple[int, int], tuple[int, int] | None]:
-    """Return the sizes to resize and to crop to: ConvNeXt resizes to more and crops below 384 pixels, and
-    from there on warps to a square."""
-    return (
-        ((shortest, shortest), None) if shortest >= 384 else (int(shortest / crop_pct), (shortest, shortest))
-    )
-
-
-def _plain(size: Any) -> dict[str, int]:
-    """Return a size as a dictionary without its empty fields; processors keep it as a dictionary or an
-    object."""
-    if size is None:
-        return {}
-    fields: Mapping[str, Any] = (
-        dict(size) if isinstance(size, Mapping) or hasattr(size, "keys") else vars(size)
-    )
-    return {name: int(value) for name, value in fields.items() if value is not None}
-
-
-def _channels(value: Any, factor: float) -> tuple[float, float, float]:
-    red, green, blue = (
-        [float(value)] * 3 if isinstance(value, int | float) else (float(part) for part in value)
-    )
-    # rounding to 9 digits: the factor 255 * (1 / 255) as stored in a config is 1 only to 16
-    return round(red / factor, 9), round(green / factor, 9), round(blue / factor, 9)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from vitrine.services.domain import Preprocessing
-from vitrine.services.encoders.preprocess import Pixels
+from vitrine.services.encoders.preprocess import Pixels, in_model_order
 from vitrine.training.metric.options import Augmentation
 
 _TRIES = 10
@@ -26,7 +26,7 @@ def augment(
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         view = change(view).enhance(1.0 + how.colour * random.uniform(-1, 1))
-    return np.asarray(view)
+    return in_model_order(np.asarray(view), preprocessing)
 
 
 def output_size(preprocessing: Preprocessing) -> tuple[int, int]:
