@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import threading
 import time
 import uuid
@@ -145,7 +144,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--quantization", choices=("none", "int8", "turbo4"), default="none")
-    parser.add_argument("--folder", type=Path, help="where the data goes; it must not exist")
+    parser.add_argument("--folder", type=Path, help="where the data goes, and stays; it must not exist")
     parser.add_argument("--json", type=Path, help="write the figures to this file, after each size")
     parser.add_argument("--draw", type=Path, help="only draw the figures of this file")
     parser.add_argument("--svg", type=Path, help="draw the growth into this file")
@@ -194,7 +193,6 @@ def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
         if given.json:
             given.json.write_text(json.dumps(results, indent=1))
     store.close()
-    shutil.rmtree(given.folder)
     return results
 
 
@@ -210,8 +208,8 @@ def _write(store: EdgeVectorStore, mixture: Mixture, truth: Nearest, first: int,
             for row in range(count)
         ]
         started = time.perf_counter()
-        for at in range(0, count, 1_000):
-            store.upsert(NAME, points[at : at + 1_000])
+        for at in range(0, count, 2_000):
+            store.upsert(NAME, points[at : at + 2_000])
         took += time.perf_counter() - started
     return took
 
