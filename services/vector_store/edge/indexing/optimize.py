@@ -18,8 +18,8 @@ from pathlib import Path
 import orjson
 
 from vitrine.services.domain import CollectionSchema
-from vitrine.services.vector_store.edge.files import copy_sparse, schema_from_plain, sync_tree
-from vitrine.services.vector_store.edge.indexing.parts import build_index
+from vitrine.services.vector_store.edge.files import schema_from_plain, sync_tree
+from vitrine.services.vector_store.edge.indexing.parts import build_index, copy_shard
 
 _PR_SET_PDEATHSIG = 1
 
@@ -29,7 +29,7 @@ def main(parent: int, source: Path, target: Path, points: int, schema: Collectio
     ends the process with a traceback on stderr."""
     _follow_parent(parent)
     os.nice(10)
-    copy_sparse(source, target)
+    copy_shard(source, target)
     print("copied", flush=True)
     changed = build_index(target, schema, points)
     if changed:

@@ -30,6 +30,8 @@ from vitrine.services.vector_store.edge.shard import (
 )
 
 _PAGE: Final = 500
+_WRITTEN_ONCE: Final = ("matrix.dat", "quantized.data", "links_compressed.bin")
+"""The vectors, their quantised copies and the links of a graph."""
 
 
 def build_index(folder: Path, schema: CollectionSchema, points: int, *, part_kb: int = PART_KB) -> bool:
@@ -56,6 +58,17 @@ def build_index(folder: Path, schema: CollectionSchema, points: int, *, part_kb:
     shard.flush()  # or the segments that were replaced stay in memory and on the disk
     shard.close()
     return changed
+
+
+def copy_shard(source: Path, target: Path) -> None:
+    """Copy a flushed shard. What is written once with a graph and never again, most of it, is shared."""
+    segments = [path.parent for path in (source / "segments").glob("*/segment.json")]
+    kept = {path for path in segments if _has_graph(path)}
+
+    def shared(path: Path) -> bool:
+        return path.name in _WRITTEN_ONCE and path.parent.parent in kept
+
+    copy_sparse(source, target, shared=shared)
 
 
 class _Waiting:

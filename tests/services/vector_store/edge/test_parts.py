@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from tests.services.vector_store.edge_points import point_id, unit_vectors
 from vitrine.services.domain import CollectionSchema, VectorSpec
 from vitrine.services.vector_store.edge import shard as edge_shard
-from vitrine.services.vector_store.edge.indexing.parts import build_index
+from vitrine.services.vector_store.edge.indexing.parts import build_index, copy_shard
 from vitrine.services.vector_store.edge.lib import edge
 from vitrine.services.vector_store.edge.read import count
 
@@ -177,3 +178,34 @@ def copies(folder: Path) -> list[str | None]:
         if config["index"]["type"] == "hnsw":
             found += [words[word] for word in config.get("quantization_config") or ()] or [None]
     return found
+
+
+def test_a_copy_shares_what_is_never_written_again(folder: Path) -> None:
+    """Both shards are changed in every way there is; what they share stays as it was, and what they say
+    differs."""
+    schema = CollectionSchema(SCHEMA.name, SCHEMA.vectors, SCHEMA.indexes, "int8")
+    write(folder, 0, 900)
+    build(folder, 900, schema)
+    twin = folder.with_name("gen-2")
+    copy_shard(folder, twin)
+    shared = [path for path in twin.rglob("*") if path.is_file() and path.stat().st_nlink > 1]
+    assert {path.name for path in shared} == {"matrix.dat", "quantized.data", "links_compressed.bin"}
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in shared]
+    kept = content(twin)
+    change(folder, edge.UpdateOperation.delete_points([point_id(n) for n in range(100)]))
+    change(folder, edge.UpdateOperation.set_payload([point_id(n) for n in range(100, 200)], {"n": -1}))
+    vectors = unit_vectors(100, dim=DIM, seed=8)
+    moved = [edge.PointVectors(point_id(200 + n), {"clip": row.data}) for n, row in enumerate(vectors)]
+    change(folder, edge.UpdateOperation.update_vectors(moved))
+    change(folder, edge.UpdateOperation.create_field_index("tags", edge.PayloadSchemaType.Keyword))
+    write(folder, 300, 400)
+    same(content(twin), kept)
+    expected = content(folder)
+    change(twin, edge.UpdateOperation.delete_points([point_id(n) for n in range(500, 900)]))
+    build(twin, 500, schema)
+    same(content(folder), expected)
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in shared if path.exists()] == [
+        digest for path, digest in zip(shared, digests, strict=True) if path.exists()
+    ]
+    originals = [folder / path.relative_to(twin) for path in shared]
+    assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in originals] == digests
