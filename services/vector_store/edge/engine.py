@@ -279,10 +279,8 @@ class Engine:
             return {"schemas": schemas, "damaged": damaged}, []
         collection = self._collection(name)
         if op == "query":
-            found = [
-                edge_read.answer(collection.shard, collection.schema, *query, collection.reach)
-                for query in _queries(header, arrays)
-            ]
+            queries = list(_queries(header, arrays))
+            found = edge_read.answers(collection.shard, collection.schema, queries, collection.reach)
             return edge_read.pack(found, [query["with_vectors"] for query in header["queries"]])
         if op == "retrieve":
             found = [edge_read.fetch(collection.shard, header["ids"], header)]
@@ -308,14 +306,15 @@ class Engine:
         found: list[list[edge_read.Found]] = []
 
         def steps() -> Write:
-            for number, query in enumerate(_queries(header, arrays), 1):
+            queries = list(_queries(header, arrays))
+            for start in range(0, len(queries), _QUERIES_AT_ONCE):
+                some = queries[start : start + _QUERIES_AT_ONCE]
                 with engine_errors(name):
                     collection = self._collection(name)
-                    found.append(
-                        edge_read.answer(collection.shard, collection.schema, *query, collection.reach)
+                    found.extend(
+                        edge_read.answers(collection.shard, collection.schema, some, collection.reach)
                     )
-                if number % _QUERIES_AT_ONCE == 0:
-                    yield
+                yield
 
         def end(error: VitrineError | None) -> None:
             if error is None:

@@ -56,7 +56,8 @@ def page(shard: Any, vector: Any, offset: int, limit: int, filter: Any = None, *
         **more,
     }
     reach = Reach.into(shard)
-    return [hit.id for hit in edge_read.answer(shard, SCHEMA, plain, [vector], reach)]
+    (found,) = edge_read.answers(shard, SCHEMA, [(plain, [vector])], reach)
+    return [hit.id for hit in found]
 
 
 @pytest.mark.parametrize("filter", [None, SMALL_N], ids=["plain", "filtered"])
