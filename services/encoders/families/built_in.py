@@ -6,19 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vitrine.services.encoders.compiled.choose import has_torch
 from vitrine.services.encoders.families.metric_config import KIND as METRIC
+from vitrine.services.encoders.graphs.makers import makers
+from vitrine.services.encoders.pretrained import read_json
 from vitrine.services.encoders.reference import COLOUR_MODEL, DEMO_MODEL, EncoderReference
 from vitrine.services.encoders.registry import EncoderFamily
 from vitrine.services.encoders.resolve import ResolvedModel, resolve_folder
+from vitrine.services.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     from vitrine.services.encoders.base import Encoder
+    from vitrine.services.encoders.graphs.graph import GraphMaker
     from vitrine.services.encoders.load import EncoderLoader
 
 
 def built_in_families() -> tuple[EncoderFamily, ...]:
     """Return the families in the order in which they are asked."""
-    return ColourFamily(), MetricFamily(), AutoencoderFamily(), TransformersFamily()
+    graphs = (GraphFamily(maker) for maker in makers())
+    return ColourFamily(), MetricFamily(), AutoencoderFamily(), *graphs, TransformersFamily()
 
 
 class ColourFamily(EncoderFamily):
@@ -61,9 +67,46 @@ class AutoencoderFamily(EncoderFamily):
         return load_autoencoder(reference, found, device=loader.device)
 
 
+class GraphFamily(EncoderFamily):
+    """Models that are built from their weights as OpenVINO graphs, without torch: one kind of network each,
+    listed in services/encoders/graphs/makers.py. Not for training."""
+
+    runtime = "openvino"
+
+    def __init__(self, maker: GraphMaker) -> None:
+        self._maker = maker
+
+    def takes(self, config: Mapping[str, Any]) -> bool:
+        return not isinstance(config.get("vitrine"), str) and self._maker.takes(config)
+
+    def load(self, reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
+        from vitrine.services.encoders.compiled.load import load_graph
+
+        try:
+            return load_graph(reference, found, loader, self._maker)
+        except ModelUnavailable as error:
+            if not has_torch():
+                raise
+            return _by_torch(reference, found, loader, error)
+
+
+def _by_torch(
+    reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader, refused: ModelUnavailable
+) -> Encoder:
+    """Load by transformers what no graph is known for. Where it refuses too, the first reason is the one that
+    is told: it was found in the files themselves."""
+    from vitrine.services.encoders.families.transformers import load_transformers
+
+    try:
+        return load_transformers(reference, found, loader)
+    except Exception:  # four libraries, each with errors of its own
+        raise refused from None
+
+
 class TransformersFamily(EncoderFamily):
     """Any vision or image-and-text model of transformers: ViT, DINOv2, CLIP, SigLIP and their relatives,
-    among them the small CLIP model in data/demo-clip."""
+    among them the small CLIP model in data/demo-clip. Loads with torch, for training and for what no graph is
+    known for."""
 
     def find(self, reference: EncoderReference) -> ResolvedModel | None:
         if reference.model != DEMO_MODEL:
@@ -74,6 +117,12 @@ class TransformersFamily(EncoderFamily):
         return not isinstance(config.get("vitrine"), str)
 
     def load(self, reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
+        if not has_torch():
+            kind = read_json(found.folder / "config.json").get("model_type") or "model of an unknown kind"
+            raise ModelUnavailable(
+                f"{found.path} is a {kind}, which runs only with torch and transformers: "
+                "pip install 'vitrine[train]'."
+            )
         from vitrine.services.encoders.families.transformers import load_transformers
 
         return load_transformers(reference, found, loader)
