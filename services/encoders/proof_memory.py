@@ -74,14 +74,15 @@ def proof_key(spec: EncoderSpec, conditions: Sequence[str]) -> str:
         asdict(spec.preprocessing),
         spec.pooling,
         *conditions,
-        *map(_version, _PACKAGES),
+        *map(installed_version, _PACKAGES),
         platform.machine(),
         sorted(cpu_flags()),
     ]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
-def _version(package: str) -> str:
+def installed_version(package: str) -> str:
+    """Return the version of an installed package; empty where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitrine.services.encoders.compiled.choose import has_torch
+from vitrine.services.encoders.compiled.choose import choose_runtime, has_torch
 from vitrine.services.encoders.families.metric_config import KIND as METRIC
 from vitrine.services.encoders.graphs.makers import makers
 from vitrine.services.encoders.pretrained import read_json
@@ -87,20 +88,23 @@ class GraphFamily(EncoderFamily):
         except ModelUnavailable as error:
             if not has_torch():
                 raise
-            return _by_torch(reference, found, loader, error)
+            try:  # it may know what no graph does
+                return _by_torch(reference, found, loader)
+            except Exception:  # four libraries, each with errors of its own
+                raise error from None  # what was found in the files themselves
 
 
-def _by_torch(
-    reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader, refused: ModelUnavailable
-) -> Encoder:
-    """Load by transformers what no graph is known for. Where it refuses too, the first reason is the one that
-    is told: it was found in the files themselves."""
+def _by_torch(reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
+    """Load by transformers; on a CPU converted to OpenVINO, where there is a place to keep the conversion."""
     from vitrine.services.encoders.families.transformers import load_transformers
 
-    try:
+    training = not loader.fuse
+    if loader.cache is None or choose_runtime(loader.runtime, loader.device, training=training) == "torch":
         return load_transformers(reference, found, loader)
-    except Exception:  # four libraries, each with errors of its own
-        raise refused from None
+    from vitrine.services.encoders.compiled.convert import load_converted
+
+    on_cpu = replace(loader, device="cpu")
+    return load_converted(reference, found, loader, lambda: load_transformers(reference, found, on_cpu))
 
 
 class TransformersFamily(EncoderFamily):
@@ -123,6 +127,4 @@ class TransformersFamily(EncoderFamily):
                 f"{found.path} is a {kind}, which runs only with torch and transformers: "
                 "pip install 'vitrine[train]'."
             )
-        from vitrine.services.encoders.families.transformers import load_transformers
-
-        return load_transformers(reference, found, loader)
+        return _by_torch(reference, found, loader)
