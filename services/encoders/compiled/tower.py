@@ -64,7 +64,7 @@ class Tower:
         queue = self._compiled()
         rows = self._rows = np.empty((len(inputs), self._dim), np.float32)
         step = min(self._streams.slices[self._precision], -(-len(inputs) // self._streams.count))
-        slices = [np.stack(inputs[at : at + step]) for at in range(0, len(inputs), step)]
+        slices = [np.stack(list(inputs[at : at + step])) for at in range(0, len(inputs), step)]
         try:
             for number, part in enumerate(slices):  # they are read in place, so the list keeps them
                 queue.start_async({0: part}, number * step, share_inputs=True)
