@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.encoders.compiled.choose import core_count
 from vitrine.services.encoders.compiled.encoder import OpenVinoEncoder, OpenVinoTextEncoder
 from vitrine.services.encoders.compiled.tower import Streams, Tower, reads_pixels, weight_bytes
+from vitrine.services.encoders.folders.layout import read_layout
 from vitrine.services.encoders.graphs.weights import Weights
 from vitrine.services.encoders.preprocess import read_preprocessing
-from vitrine.services.encoders.pretrained import check_folder, read_json, refuse_adapted
+from vitrine.services.encoders.pretrained import refuse_adapted
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.resolve import ResolvedModel
-from vitrine.services.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -42,13 +39,11 @@ def load_graph(
     Raises ModelUnavailable where the folder is incomplete or damaged, and where its config asks for what the
     maker cannot build.
     """
-    folder = found.folder
-    check_folder(folder)
-    preprocessing = loader.preprocessing or read_preprocessing(folder)
-    weights = Weights(weight_files(folder))
-    refuse_adapted(folder, weights.names)
-    config = read_json(folder / "config.json")
-    graph = maker.build(config, weights, input_size(preprocessing), images_only=loader.images_only)
+    layout = read_layout(found.folder)
+    preprocessing = loader.preprocessing or read_preprocessing(layout.path)
+    weights = Weights(layout.weights)
+    refuse_adapted(layout.path, weights.names)
+    graph = maker.build(layout.config, weights, input_size(preprocessing), images_only=loader.images_only)
 
     def tower(model: ov.Model) -> Tower:
         largest = CONVOLUTIONAL_SLICE if graph.convolutional else SLICE
@@ -71,7 +66,7 @@ def load_graph(
     from vitrine.services.encoders.texts.read import read_tokenizer
 
     text = graph.text
-    tokenize = read_tokenizer(folder, length=text.length, full=text.full, lower_case=text.lower_case)
+    tokenize = read_tokenizer(layout.path, length=text.length, full=text.full, lower_case=text.lower_case)
     return OpenVinoTextEncoder(spec, image, tower(text.model), tokenize, rounds=not graph.convolutional)
 
 
@@ -81,28 +76,3 @@ def input_size(preprocessing: Preprocessing) -> tuple[int, int]:
         return preprocessing.crop
     assert isinstance(preprocessing.resize, tuple)  # without a crop, images are resized to one size
     return preprocessing.resize
-
-
-def weight_files(folder: Path) -> tuple[Path, ...]:
-    """Return the safetensors files of a model: those that its index names, else the one there is.
-
-    ``ModelUnavailable`` where the index is damaged or there are several files without one.
-    """
-    for index in sorted(folder.glob("*.safetensors.index.json")):
-        names = _indexed(index)
-        if not names:
-            raise ModelUnavailable(f"{index} names no weights: copy the file again.")
-        return tuple(folder / name for name in names)
-    files = sorted(folder.glob("*.safetensors"))
-    whole = [file for file in files if file.name in ("model.safetensors", "open_clip_model.safetensors")]
-    if whole or len(files) == 1:
-        return tuple((whole or files)[:1])
-    raise ModelUnavailable(f"{folder} has no model.safetensors: put the model's weights there.")
-
-
-def _indexed(index: Path) -> list[str]:
-    try:
-        tree: Mapping[str, Any] = json.loads(index.read_text(encoding="utf-8"))
-        return sorted({Path(name).name for name in tree["weight_map"].values()})
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return []

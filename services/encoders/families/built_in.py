@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from vitrine.services.encoders.compiled.choose import choose_runtime, has_torch
 from vitrine.services.encoders.families.metric_config import KIND as METRIC
+from vitrine.services.encoders.folders.layout import read_layout
 from vitrine.services.encoders.graphs.makers import makers
-from vitrine.services.encoders.pretrained import read_json
 from vitrine.services.encoders.reference import COLOUR_MODEL, DEMO_MODEL, EncoderReference
 from vitrine.services.encoders.registry import EncoderFamily
 from vitrine.services.encoders.resolve import ResolvedModel, resolve_folder
@@ -122,7 +122,7 @@ class TransformersFamily(EncoderFamily):
 
     def load(self, reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
         if not has_torch():
-            kind = read_json(found.folder / "config.json").get("model_type") or "model of an unknown kind"
+            kind = read_layout(found.folder).config.get("model_type") or "model of an unknown kind"
             raise ModelUnavailable(
                 f"{found.path} is a {kind}, which runs only with torch and transformers: "
                 "pip install 'vitrine[train]'."

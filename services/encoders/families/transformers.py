@@ -20,10 +20,11 @@ from vitrine.services.encoders.families.vit import (
     pooled,
     stated_pooling,
 )
+from vitrine.services.encoders.folders.layout import read_layout
 from vitrine.services.encoders.graphs.graph import Pooling
 from vitrine.services.encoders.precision import choose_device
 from vitrine.services.encoders.preprocess import fit, normalise, read_preprocessing
-from vitrine.services.encoders.pretrained import check_folder, load_model, load_tokenizer
+from vitrine.services.encoders.pretrained import load_model, load_tokenizer
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.encoders.torch_encoder import TransformersEncoder, is_convolutional
@@ -41,8 +42,7 @@ def load_transformers(
     reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader
 ) -> TransformersEncoder:
     """Load the encoder of a folder in float32. Raises ModelUnavailable, and what transformers raises."""
-    folder = found.folder
-    check_folder(folder)
+    folder = read_layout(found.folder).path
     device = choose_device(loader.device)
     preprocessing = loader.preprocessing or read_preprocessing(folder)
     with quiet():
