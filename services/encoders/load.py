@@ -61,7 +61,8 @@ class EncoderLoader:
 
     @classmethod
     def of(cls, settings: Settings, families: tuple[EncoderFamily, ...] | None = None) -> Self:
-        """Return the loader that the settings describe; ``families`` replaces ``all_families()``."""
+        """Return the loader that the settings describe; ``families`` replaces ``all_families()``. A data
+        folder that is not there is not made for a cache."""
         families = all_families() if families is None else families
         return cls(
             families,
@@ -71,7 +72,7 @@ class EncoderLoader:
             settings.device,
             settings.runtime,
             settings.threads,
-            settings.data / "cache" / "runtime",
+            settings.data / "cache" / "runtime" if settings.data.is_dir() else None,
         )
 
     def find(self, reference: EncoderReference, *, folders: bool = True) -> ResolvedModel:
