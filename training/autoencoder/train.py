@@ -15,11 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from vitrine.services.encoders.families.autoencoder import (
-    Autoencoder,
-    ConvolutionalAutoencoder,
-    preprocessing_of,
-)
+from vitrine.services.encoders.families.autoencoder import Autoencoder, preprocessing_of
 from vitrine.services.encoders.families.clip import DualImageEncoder
 from vitrine.services.encoders.families.vit import VisionEncoder
 from vitrine.services.encoders.precision import choose_device
@@ -27,6 +23,7 @@ from vitrine.services.encoders.preprocess import fit
 from vitrine.services.encoders.torch_encoder import TorchEncoder
 from vitrine.services.errors import BadRequest, ImageRefused, NotFound, TooFewExamples
 from vitrine.services.images.open import ImageLimits, open_image
+from vitrine.training.autoencoder.network import ConvolutionalAutoencoder
 from vitrine.training.autoencoder.options import AutoencoderOptions, Loss
 
 Pixels = NDArray[np.uint8]
