@@ -47,6 +47,7 @@ STATUS: Mapping[str, int] = {
     "unknown_vector": 422,
     "unsupported_query": 422,
     "missing_credentials": 503,
+    "missing_extra": 503,
     "model_unavailable": 503,
     "other_format": 503,
     "storage_full": 503,

@@ -70,13 +70,8 @@ def image_figures(seconds: float) -> list[Figure]:
     """Decoding, hashing and fitting, one image at a time on one thread."""
     from vitrine.services.domain import Preprocessing
     from vitrine.services.encoders.preprocess import fit
-    from vitrine.services.images.open import (
-        ImageLimits,
-        content_hash,
-        open_image,
-        perceptual_hash,
-        thumbnail_of,
-    )
+    from vitrine.services.images.open import ImageLimits, content_hash, open_image, thumbnail_of
+    from vitrine.services.images.perceptual_hash import perceptual_hash
 
     preprocessing = Preprocessing(224, (224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     figures = []

@@ -23,13 +23,13 @@ from vitrine.indexer.enrich.clusters.tree.tree import build_tree
 from vitrine.indexer.enrich.maps.layout import lay_out
 from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.job.job import Job, Report
-from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.stored_images import FIELDS, embed_stored
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, EncoderSpec, Payload, Point
 from vitrine.services.errors import BadRequest, VitrineError
+from vitrine.services.extras import load_extra
 from vitrine.services.files import PLOTS, check_ending, make_folder, unwritable
 from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.search.searcher import SearchOptions
@@ -200,7 +200,7 @@ def draw_timing(report: TimingReport, path: Path) -> None:
     """Draw seconds over sizes, both axes logarithmic, to a .png or .svg file. ``BadRequest``: the file, or no
     matplotlib."""
     check_ending(path, "a plot", PLOTS)
-    figure = load("matplotlib.figure", "matplotlib").Figure(figsize=(8, 5), layout="constrained")
+    figure = load_extra("matplotlib.figure", "cluster").Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for task, slope in report.exponents.items():
         known = [(row.size, row.seconds) for row in report.rows if row.task == task and row.seconds]

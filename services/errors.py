@@ -23,6 +23,12 @@ class BadRequest(VitrineError):
     code = "bad_request"
 
 
+class MissingExtra(BadRequest):
+    """What is asked for needs a library that comes with an extra, such as ``vitrine[train]``."""
+
+    code = "missing_extra"
+
+
 class BadVector(VitrineError):
     """A vector has the wrong shape, name or norm, or is not finite."""
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest, Unavailable
+from vitrine.services.extras import from_extra
 
 DEFAULT = "default"
 """In place of an address: the store that MLflow takes by itself, from MLFLOW_TRACKING_URI or its own
@@ -39,7 +40,8 @@ class TensorBoardLog:
     """Log scalars, and for the projector the embeddings with their classes and small pictures."""
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        with from_extra("train"):
+            from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(folder))
 

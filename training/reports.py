@@ -8,6 +8,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from vitrine.services.extras import from_extra
+
 _RATES = ("lr", "learning_rate")
 _COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#475569")
 _GRID, _FAINT = "#e4e4e7", "#a1a1aa"
@@ -42,7 +44,8 @@ def draw_curves(
     panels = _panels(history)
     if not panels:
         return None
-    from matplotlib.figure import Figure
+    with from_extra("train"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2 * len(panels), 3.6), layout="constrained")
     for number, (title, names) in enumerate(panels.items()):

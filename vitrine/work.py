@@ -211,7 +211,7 @@ class Work:
 
         ``name``: None is the method's. ``missing``: leave the map, and only place images that came later.
         Filter with ``where={"map.NAME.x": (0.5, None)}``. Raises ``BadRequest`` (too few images, or the extra
-        clustering is not installed).
+        cluster is not installed).
         """
         from vitrine.indexer.enrich.maps.make import make_map, place_missing
         from vitrine.indexer.enrich.maps.options import MapOptions
@@ -230,7 +230,7 @@ class Work:
         """Find copies of the same picture and put their groups in service, in place of those found before.
 
         ``dry_run``: write nothing; the report has the groups. Search with ``collapse`` for one hit of each
-        group. Raises ``BadRequest`` (the extra clustering is not installed).
+        group. Raises ``BadRequest`` (the extra cluster is not installed).
         """
         from vitrine.indexer.enrich.duplicates.find import find_duplicates
 

@@ -22,7 +22,7 @@ _FIGURES = (("recall@1", "precision_at_1"), ("precision@10", "precision_at_10"),
 def learn(runtime: Runtime, category: str, using: str) -> dict[str, Any] | None:
     """Train an encoder and taggers, and return how good they are, for programs.
 
-    None, with a note, where there are too few pictures, or the extra `training` is missing.
+    None, with a note, where there are too few pictures, or the extra `train` is missing.
     """
     from vitrine.services.errors import TooFewExamples
 
@@ -34,7 +34,7 @@ def learn(runtime: Runtime, category: str, using: str) -> dict[str, Any] | None:
     except TooFewExamples as error:
         note(f"Nothing is learned from so few pictures. {error.message}")
     except ImportError as error:
-        note(f"Nothing is learned: {error.name} is not installed (it comes with the extra `training`).")
+        note(f"Nothing is learned: {error.name} is not installed (it comes with the extra `train`).")
     return None
 
 

@@ -28,7 +28,7 @@ def find_structure(
     runtime: Runtime, category: str, cluster_on: str, using: str, folder: Path, manifest: Path
 ) -> dict[str, Any]:
     """Return the clusters by the vector ``cluster_on`` and the copies by ``using``, for programs; None, with
-    a note, for what needs the extra ``clustering`` where it is not installed."""
+    a note, for what needs the extra ``cluster`` where it is not installed."""
     from vitrine.services.errors import BadRequest
 
     found: dict[str, Any] = {"clusters": None, "duplicates": None}

@@ -23,6 +23,7 @@ from vitrine.services.category.fields import FIELDS, INTERNAL
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Payload
 from vitrine.services.errors import BadRequest, Unavailable
+from vitrine.services.extras import from_extra
 from vitrine.services.files import make_folder, unwritable
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.score_validity import explained
@@ -236,8 +237,9 @@ def _cell(value: Any) -> Any:
 
 
 def _write_parquet(path: Path, rows: Callable[[bool], Rows]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with from_extra("parquet"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     kinds = {name: _kind(name, column) for name, column in _columns(rows(False)).items()}
     schema = pa.schema([pa.field(name, _arrow(pa, kind)) for name, kind in kinds.items()])

@@ -22,6 +22,7 @@ import orjson
 
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadSource
+from vitrine.services.extras import from_extra
 from vitrine.services.values.delimited import Cells, comma_says, open_text, readable, with_point
 from vitrine.services.values.kinds import HELD, Cell, cast, is_missing, joined, value_kind
 from vitrine.services.values.words import composed
@@ -312,7 +313,8 @@ def _json(text: str) -> Any:
 
 
 def _parquet(path: Path) -> Any:
-    import pyarrow.parquet
+    with from_extra("parquet"):
+        import pyarrow.parquet
 
     return pyarrow.parquet.ParquetFile(path)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.domain import Embeddings
+from vitrine.services.extras import from_extra
 
 Values = NDArray[np.float64]
 """(queries,); NaN where a query does not count."""
@@ -156,8 +157,9 @@ def clustering_nmi(
     The mean of both entropies normalises. k-means++ with ``starts`` starts; the best by inertia counts. Needs
     scikit-learn.
     """
-    from sklearn.cluster import KMeans
-    from sklearn.metrics import normalized_mutual_info_score
+    with from_extra("train"):
+        from sklearn.cluster import KMeans
+        from sklearn.metrics import normalized_mutual_info_score
 
     names, ids = np.unique(np.asarray(classes), return_inverse=True)
     if len(names) < 2:

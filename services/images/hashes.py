@@ -1,6 +1,6 @@
 """Pairs of perceptual hashes within a band, without comparing all pairs.
 
-A 64-bit DCT hash (``vitrine.services.images.open.perceptual_hash``) marks the coefficients above their
+A 64-bit DCT hash (``vitrine.services.images.perceptual_hash``) marks the coefficients above their
 median: 32 of 64, unless many are equal, as in plain and symmetrical drawings.
 """
 

@@ -22,6 +22,7 @@ from vitrine.services.images.budget import ImageLimits as ImageLimits
 from vitrine.services.images.colour import is_converted_from_cmyk, to_srgb
 from vitrine.services.images.formats import ImageFormat, looks_like, open_as, sniff
 from vitrine.services.images.modes import to_rgb
+from vitrine.services.images.perceptual_hash import perceptual_hash
 
 # Fixed for ever: every point id of every installation derives from it.
 _POINT_NAMESPACE = uuid.UUID("6d0fd2f5-52a5-5b44-9d6c-0d6c1c7c9a11")
@@ -48,7 +49,6 @@ _OTHER_BYTES_PER_PIXEL = 12
 _DRAFT_GAP = 2
 _REDUCE_GAP = 3
 
-_HASH_EDGE = 96
 _THUMBNAIL_QUALITY = 80
 _THUMBNAIL_MAX_ASPECT = 4
 
@@ -160,20 +160,6 @@ def category_of_key(key: str) -> str | None:
     sha256, _, extension = parts[-1].partition(".") if parts else ("", "", "")
     is_hash = len(sha256) == 64 and set(sha256) <= set("0123456789abcdef")
     return category if is_hash and key == object_key(category, sha256, extension) else None
-
-
-def perceptual_hash(image: Image.Image) -> str:
-    """Return the 64-bit DCT hash of ImageHash (``phash``, 8 x 8) as 16 hex digits; near-duplicates differ in
-    few bits.
-
-    A large picture is averaged down first, which costs a third of hashing it whole and moves a bit or two at
-    most.
-    """
-    import imagehash  # brings SciPy: only who hashes pays for it
-
-    factor = min(image.size) // _HASH_EDGE
-    grey = image.convert("L")
-    return str(imagehash.phash(grey.reduce(factor) if factor > 1 else grey))
 
 
 def pixel_hash(data: bytes, *, limits: ImageLimits | None = None, budget: DecodeBudget | None = None) -> str:

@@ -40,6 +40,7 @@ def test_a_refused_image_has_its_reason_as_the_code(reason: str) -> None:
         (domain.StorageFull("No space on /srv/data."), 503, "storage_full", False),
         (domain.StoreDamaged("/srv/data is short."), 503, "store_damaged", False),
         (domain.MissingCredentials("Set MINIO_SECRET_KEY."), 503, "missing_credentials", False),
+        (domain.MissingExtra("This needs torch: vitrine[train]."), 503, "missing_extra", True),
         (RuntimeError("the password is 1234"), 500, "internal", False),
         (KeyError("/srv/data"), 500, "internal", False),
     ],

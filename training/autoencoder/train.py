@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from vitrine.services.encoders.families.autoencoder import Autoencoder, preprocessing_of
 from vitrine.services.encoders.families.clip import DualImageEncoder
@@ -22,9 +20,14 @@ from vitrine.services.encoders.precision import choose_device
 from vitrine.services.encoders.preprocess import fit
 from vitrine.services.encoders.torch_encoder import TorchEncoder
 from vitrine.services.errors import BadRequest, ImageRefused, NotFound, TooFewExamples
+from vitrine.services.extras import from_extra
 from vitrine.services.images.open import ImageLimits, open_image
 from vitrine.training.autoencoder.network import ConvolutionalAutoencoder
 from vitrine.training.autoencoder.options import AutoencoderOptions, Loss
+
+with from_extra("train"):
+    import torch
+    from torch.nn import functional
 
 Pixels = NDArray[np.uint8]
 LEAST = 10

@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vitrine.services.errors import BadRequest
+from vitrine.services.extras import from_extra
 from vitrine.services.files import make_folder
+
+with from_extra("train"):
+    import torch
 
 STATE, BEST = "state.safetensors", "best.safetensors"
 Tensors = Mapping[str, torch.Tensor]

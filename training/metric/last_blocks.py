@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-import torch
-from torch import nn
-
 from vitrine.services.encoders.torch_encoder import is_convolutional, slice_for
 from vitrine.services.errors import BadRequest
+from vitrine.services.extras import from_extra
 from vitrine.training.metric.augment import output_size
+
+with from_extra("train"):
+    import torch
+    from torch import nn
 
 _SMALL = 32
 

@@ -9,19 +9,22 @@ from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from vitrine.services.domain import Embeddings
 from vitrine.services.encoders.precision import choose_precision
 from vitrine.services.encoders.preprocess import normalise
+from vitrine.services.extras import from_extra
 from vitrine.training.data.dataset import LabelledImage
 from vitrine.training.metric.embedder import Embedder
 from vitrine.training.metric.last_blocks import SplitTrunk
 from vitrine.training.metric.options import MetricOptions
 from vitrine.training.metric.trunk import Trunk
 from vitrine.training.metric.views import PixelReader, Tell, TrunkEmbeddings
+
+with from_extra("train"):
+    import torch
+    from torch.nn import functional
 
 Positions = NDArray[np.int64]
 _SLICE, _FIT = 32, 1_024

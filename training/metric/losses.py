@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from vitrine.services.extras import from_extra
 from vitrine.training.metric.options import loss_name
+
+with from_extra("train"):
+    import torch
 
 _PROXY_RATE = 10.0
 """Proxies learn this many times faster than the embedder: each sees a class's share of every batch (Kim et
@@ -52,8 +55,9 @@ def _makers() -> dict[str, _Maker]:
 
     Values come from the papers, or from a search on photos of clothes where the papers leave them open.
     """
-    from pytorch_metric_learning import losses, miners
-    from pytorch_metric_learning.distances import CosineSimilarity
+    with from_extra("train"):
+        from pytorch_metric_learning import losses, miners
+        from pytorch_metric_learning.distances import CosineSimilarity
 
     return {
         "CircleLoss": lambda classes, dim: (losses.CircleLoss(m=0.4, gamma=80), None),
@@ -99,7 +103,8 @@ def batches(
     often than their share. ``batch_size`` is rounded to what the classes can fill. The same ``seed`` gives
     the same epoch.
     """
-    from pytorch_metric_learning.samplers import MPerClassSampler
+    with from_extra("train"):
+        from pytorch_metric_learning.samplers import MPerClassSampler
 
     classes = len(np.unique(labels))
     size = batch_shape(classes, batch_size, samples_per_class)
@@ -120,7 +125,8 @@ def batch_shape(classes: int, batch_size: int, samples_per_class: int) -> int:
 @contextmanager
 def _library_random(seed: tuple[int, ...]) -> Iterator[None]:
     """Give the library a random stream of its own, since it draws from numpy's global one."""
-    from pytorch_metric_learning.utils import common_functions
+    with from_extra("train"):
+        from pytorch_metric_learning.utils import common_functions
 
     before = common_functions.NUMPY_RANDOM
     common_functions.NUMPY_RANDOM = np.random.RandomState(

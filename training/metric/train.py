@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vitrine.services.domain import EncoderSpec
@@ -21,6 +20,7 @@ from vitrine.services.encoders.families.metric_config import MetricConfig, Trunk
 from vitrine.services.encoders.retrieval_metrics import retrieval_metrics
 from vitrine.services.encoders.torch_encoder import choose_model_precision
 from vitrine.services.errors import BadRequest, TooFewExamples
+from vitrine.services.extras import from_extra
 from vitrine.training.data.dataset import LabelledImage, fingerprint
 from vitrine.training.data.splits import Split
 from vitrine.training.metric.checkpoints import load_best, load_state, read_tree, save_state
@@ -31,6 +31,9 @@ from vitrine.training.metric.options import MetricOptions
 from vitrine.training.metric.saving import save_metric_encoder
 from vitrine.training.metric.trunk import Trunk
 from vitrine.training.metric.views import PixelReader, Tell, TrunkEmbeddings
+
+with from_extra("train"):
+    import torch
 
 History = list[dict[str, float]]
 _FALLEN = 0.01

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.domain import Embeddings
+from vitrine.services.extras import from_extra
 from vitrine.services.taggers.fit_one import KIND
 from vitrine.services.taggers.logistic import TOLERANCE, fit_logistic
 
@@ -49,8 +50,9 @@ def fit_heads(
 
 
 def _model(kind: str, c: float, *, dual: bool) -> Any:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.svm import LinearSVC
+    with from_extra("train"):
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.svm import LinearSVC
 
     if kind == "linear-svm":
         # liblinear penalises the intercept: scaled up, it is hardly felt

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from vitrine.services.extras import from_extra
 from vitrine.services.files import make_folder
 from vitrine.services.values.words import as_label
 from vitrine.training.reports import markdown_table
@@ -120,7 +121,8 @@ def to_markdown(training: Training, title: str, pictures: dict[str, str], *, ove
 
 def draw_overview(reports: Sequence[TagReport], path: Path) -> None:
     """Draw a bar for each tag's average precision, best first."""
-    from matplotlib.figure import Figure
+    with from_extra("train"):
+        from matplotlib.figure import Figure
 
     ranked = sorted(reports, key=lambda report: report.metrics.average_precision)
     figure = Figure(figsize=(7, min(1.2 + 0.22 * len(ranked), 60)), layout="constrained")
@@ -141,7 +143,8 @@ def draw_overview(reports: Sequence[TagReport], path: Path) -> None:
 
 def draw_tag(report: TagReport, path: Path) -> None:
     """Draw histograms of the scores of both sides with the threshold, and the calibration curve."""
-    from matplotlib.figure import Figure
+    with from_extra("train"):
+        from matplotlib.figure import Figure
 
     metrics = report.metrics
     figure = Figure(figsize=(8, 3), layout="constrained")

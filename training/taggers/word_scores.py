@@ -20,6 +20,7 @@ from vitrine.services.category.catalog import Category
 from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import EncoderSpec
 from vitrine.services.errors import UnsupportedQuery
+from vitrine.services.extras import from_extra
 from vitrine.services.files import check_ending, writing
 from vitrine.services.runtime import Runtime
 from vitrine.services.taggers.saving import save_heads
@@ -218,8 +219,9 @@ def _write_json(batches: Batches, words: Sequence[str], path: Path) -> None:
 
 
 def _write_parquet(batches: Batches, words: Sequence[str], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with from_extra("parquet"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     schema = pa.schema([("id", pa.string()), *((f"scores.{word}", pa.float32()) for word in words)])
     with pq.ParquetWriter(path, schema) as writer:

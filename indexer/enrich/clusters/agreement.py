@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
 from vitrine.indexer.enrich.clusters.tree.tree import Tree
-from vitrine.indexer.job.optional import load
 from vitrine.services.artifacts.clusters import path_of
+from vitrine.services.extras import load_extra
 
 Groups = Sequence[str] | Sequence[int] | NDArray[Any]
 """(n,): which group each image is in."""
@@ -78,7 +78,7 @@ def normalised_mutual_information(first: Groups, second: Groups) -> float:
     >>> round(normalised_mutual_information([0, 0, 1, 1], [0, 1, 0, 1]), 6)
     0.0
     """
-    metrics = load("sklearn.metrics", "scikit-learn")
+    metrics = load_extra("sklearn.metrics", "cluster")
     return float(metrics.normalized_mutual_info_score(first, second))
 
 

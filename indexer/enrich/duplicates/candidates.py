@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,9 +183,10 @@ def fast_products(embeddings: Embeddings) -> tuple[Product, float]:
     """Return the fastest way to multiply on this processor, and the largest error of what it gives.
 
     bfloat16 on AMX is four times as fast as float32 (two cores, 512 dimensions: 0.05 against 0.20 s); with
-    the instructions of AVX-512 alone it is slower, so there and elsewhere it is float32.
+    the instructions of AVX-512 alone it is slower, so there and elsewhere it is float32. torch multiplies in
+    bfloat16, where it is installed.
     """
-    if len(embeddings) >= _WORTH:
+    if len(embeddings) >= _WORTH and find_spec("torch") is not None:
         import torch
 
         if torch.cpu.get_capabilities().get("amx_bf16"):

@@ -12,10 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.duplicates.pair_cache import Pair, PairCache
 from vitrine.services.artifacts.duplicates import Member
 
+Places = NDArray[np.int64]
 CROSS_CHECKS = 400
 """Pairs looked at when two groups meet; where there are more, those whose stored
 embeddings are least similar."""
@@ -82,21 +84,43 @@ def nearby(pairs: Sequence[Pair]) -> list[int]:
     """Return the numbers of ``pairs`` in an order in which pairs of connected positions are close together
     (reverse Cuthill-McKee).
 
-    Going through them in this order, few pictures have to be held at a time.
+    Going through them in this order, few pictures have to be held at a time. Source: E. Cuthill and J. McKee,
+    "Reducing the bandwidth of sparse symmetric matrices" (1969), and its reversal by A. George (1971).
     """
     if not pairs:
         return []
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import reverse_cuthill_mckee
-
     places, rank = np.unique(np.array(pairs, np.int64), return_inverse=True)
     one, other = rank.reshape(-1, 2).T
-    both = np.concatenate([one, other]), np.concatenate([other, one])
-    graph = coo_array((np.ones(2 * len(pairs), np.int8), both), shape=(len(places), len(places))).tocsr()
     position = np.empty(len(places), np.int64)
-    position[reverse_cuthill_mckee(graph, symmetric_mode=True)] = np.arange(len(places))
+    position[_breadth_first(len(places), one, other)] = np.arange(len(places))[::-1]
     first, second = np.minimum(position[one], position[other]), np.maximum(position[one], position[other])
     order: list[int] = np.lexsort((second, first)).tolist()
+    return order
+
+
+def _breadth_first(count: int, one: Places, other: Places) -> list[int]:
+    """Return all positions, part by part: each part begins with a position of few pairs, and goes on with the
+    neighbours of the first, those of few pairs first, then of the second, and so on."""
+    begins, ends = np.concatenate([one, other]), np.concatenate([other, one])
+    degrees = np.bincount(begins, minlength=count)
+    ends = ends[np.lexsort((degrees[ends], begins))]
+    stops = np.cumsum(degrees)
+    neighbours, starts, stops = ends.tolist(), (stops - degrees).tolist(), stops.tolist()
+    seen = bytearray(count)
+    order: list[int] = []
+    for root in np.argsort(degrees, kind="stable").tolist():
+        if seen[root]:
+            continue
+        seen[root] = 1
+        reached = len(order)
+        order.append(root)
+        while reached < len(order):  # grows as it is read
+            place = order[reached]
+            reached += 1
+            for next_place in neighbours[starts[place] : stops[place]]:
+                if not seen[next_place]:
+                    seen[next_place] = 1
+                    order.append(next_place)
     return order
 
 
@@ -104,13 +128,33 @@ def components(count: int, pairs: Sequence[Pair]) -> list[list[int]]:
     """Return the numbers of ``pairs`` that hang together through others, in order of their first pair."""
     if not pairs:
         return []
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     one, other = np.array(pairs, np.int64).T
-    graph = coo_array((np.ones(len(pairs), bool), (one, other)), shape=(count, count))
-    labels = connected_components(graph, directed=False)[1][one]
-    found: dict[int, list[int]] = {}
-    for number, label in enumerate(labels.tolist()):
-        found.setdefault(label, []).append(number)
-    return list(found.values())
+    labels = _connected(count, one, other)[one]
+    _, firsts, parts = np.unique(labels, return_index=True, return_inverse=True)
+    by_part = np.argsort(parts, kind="stable").tolist()
+    ends = np.cumsum(np.bincount(parts)).tolist()
+    return [
+        by_part[ends[part - 1] if part else 0 : ends[part]]
+        for part in np.argsort(firsts, kind="stable").tolist()
+    ]
+
+
+def _connected(count: int, one: Places, other: Places) -> Places:
+    """Return for each position the lowest position that it hangs together with.
+
+    Trees of positions, each below a lower one or a root: in a round every pair hangs the higher of its two
+    roots below the lower, then every position is hung below its root. Rounds are few: log2(count) as a rule.
+    """
+    above = np.arange(count)
+    while True:
+        low, high = np.minimum(above[one], above[other]), np.maximum(above[one], above[other])
+        apart = low < high
+        if not apart.any():
+            return above
+        one, other = one[apart], other[apart]
+        np.minimum.at(above, high[apart], low[apart])
+        while True:
+            root = above[above]
+            if np.array_equal(root, above):
+                break
+            above = root

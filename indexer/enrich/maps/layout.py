@@ -15,11 +15,11 @@ from vitrine.indexer.enrich.clusters.stored_vectors import StoredVectors, read_v
 from vitrine.indexer.enrich.maps.coordinates import Places
 from vitrine.indexer.enrich.maps.options import MapOptions
 from vitrine.indexer.job.job import Advance
-from vitrine.indexer.job.optional import load
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import BadRequest
+from vitrine.services.extras import load_extra
 from vitrine.services.vector_store.base import VectorStore
 
 BEFORE_UMAP = 50
@@ -154,7 +154,7 @@ class _Umap:
     """UMAP of a sample after PCA; other images are placed where their nearest in the sample are."""
 
     def __init__(self, reader: _Reader, options: MapOptions) -> None:
-        umap = load("umap", "umap-learn")
+        umap = load_extra("umap", "cluster")
         sample = reader.sample(options.sample, options.seed)
         neighbours = min(options.neighbours, len(sample.ids) - 1)
         dim = min(BEFORE_UMAP, sample.x.shape[1], len(sample.ids) - 1)

@@ -15,11 +15,11 @@ from vitrine.indexer.enrich.maps.palette import COLOURS, NOTHING, SCALE, Colouri
 from vitrine.indexer.enrich.maps.points import read_points
 from vitrine.indexer.enrich.maps.spread import spread
 from vitrine.indexer.enrich.maps.values import Value, value_reader
-from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.thumbnails import Wanted, small_pictures
 from vitrine.services.artifacts.maps import CategoryMap
 from vitrine.services.category.filters import Conditions
 from vitrine.services.errors import BadRequest, UnknownField
+from vitrine.services.extras import load_extra
 from vitrine.services.files import PLOTS, check_ending, writing
 from vitrine.services.images.contact_sheet import one_line
 from vitrine.services.runtime import Runtime
@@ -196,7 +196,7 @@ def _figure(
     where: str,
 ) -> tuple[Any, Any]:
     """Return an empty page, cut to where there are points."""
-    figure = load("matplotlib.figure", "matplotlib").Figure(layout="constrained")
+    figure = load_extra("matplotlib.figure", "cluster").Figure(layout="constrained")
     axes = figure.add_subplot()
     across, up = _frame(axes, np.concatenate([places, others]))
     scale = _WIDTH / max(across, up)
@@ -266,7 +266,7 @@ def _draw_points(axes: Any, places: Places, colours: Colouring, drawn_over: bool
 
 def _write_scale(figure: Any, axes: Any, dots: Any, colours: Colouring, by: str) -> None:
     """Draw the colour bar."""
-    scale = load("matplotlib.cm", "matplotlib").ScalarMappable(norm=dots.norm, cmap=dots.cmap)
+    scale = load_extra("matplotlib.cm", "cluster").ScalarMappable(norm=dots.norm, cmap=dots.cmap)
     below, above = np.nanmin(colours.scale) < dots.norm.vmin, np.nanmax(colours.scale) > dots.norm.vmax
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
         (bool(below), bool(above)), "neither"
@@ -275,7 +275,7 @@ def _write_scale(figure: Any, axes: Any, dots: Any, colours: Colouring, by: str)
     bar.set_label(_short(by), color=_INK)
     bar.outline.set_visible(False)
     if colours.kind == "dates":
-        dates = load("matplotlib.dates", "matplotlib")
+        dates = load_extra("matplotlib.dates", "cluster")
         locator = dates.AutoDateLocator()
         bar.ax.yaxis.set_major_locator(locator)
         bar.ax.yaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
@@ -288,7 +288,7 @@ def _write_scale(figure: Any, axes: Any, dots: Any, colours: Colouring, by: str)
 
 def _write_legend(figure: Any, axes: Any, places: Places, colours: Colouring, by: str, named: bool) -> None:
     """Draw what each colour means, and on the map the names of the larger groups."""
-    lines = load("matplotlib.lines", "matplotlib")
+    lines = load_extra("matplotlib.lines", "cluster")
     handles = [
         lines.Line2D([], [], marker="o", linestyle="", markersize=8, markeredgewidth=0, color=entry.colour,
                      label=_line(entry))
@@ -322,7 +322,7 @@ def _make_room(figure: Any, legend: Any) -> None:
 
 def _write_names(axes: Any, places: Places, colours: Colouring) -> None:
     """Write the name of each colour where its images lie densest, unless another name is there already."""
-    effects = load("matplotlib.patheffects", "matplotlib")
+    effects = load_extra("matplotlib.patheffects", "cluster")
     halo = [effects.withStroke(linewidth=3, foreground="white", alpha=0.9)]
     taken: list[tuple[float, float]] = []
     coloured = [number for number, entry in enumerate(colours.entries) if entry.colour in COLOURS]
@@ -379,7 +379,7 @@ def _draw_thumbnails(
         across, high = (side * 0.92 * share / max(picture.size) for share in picture.size)
         box = (x - across / 2, x + across / 2, y - high / 2, y + high / 2)
         axes.imshow(np.asarray(picture), extent=box, zorder=3, interpolation="antialiased", aspect="equal")
-        frame = load("matplotlib.patches", "matplotlib").Rectangle
+        frame = load_extra("matplotlib.patches", "cluster").Rectangle
         colour = _colour_of(colours, position)
         axes.add_patch(
             frame((box[0], box[2]), across, high, fill=False, edgecolor=colour, linewidth=1.8, zorder=4)
@@ -396,7 +396,7 @@ def _colour_of(colours: Colouring, position: int) -> Any:
     if np.isnan(value):
         return NOTHING
     low, high = np.nanpercentile(colours.scale, (1, 99))
-    return load("matplotlib", "matplotlib").colormaps[SCALE](
+    return load_extra("matplotlib", "cluster").colormaps[SCALE](
         float(np.clip((value - low) / ((high - low) or 1.0), 0, 1))
     )
 

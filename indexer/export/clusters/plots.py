@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from vitrine.indexer.enrich.clusters.threshold.threshold import Judged, Proposal
 from vitrine.indexer.enrich.clusters.tree.dendrogram import Merges
-from vitrine.indexer.job.optional import load
+from vitrine.services.extras import load_extra
 from vitrine.services.files import PLOTS, check_ending, writing
 from vitrine.services.values.words import as_label
 
@@ -28,7 +28,7 @@ _PANELS = {
 def draw_grid(grid: Mapping[str, Any], path: Path) -> Path:
     """Draw the three scores of every fit of a grid (`GridResult.to_json`), by its number in the table; the
     chosen fit is ringed. PNG, SVG or PDF, by the ending."""
-    figure = load("matplotlib.figure", "matplotlib").Figure(figsize=(15, 4), layout="constrained")
+    figure = load_extra("matplotlib.figure", "cluster").Figure(figsize=(15, 4), layout="constrained")
     rows = grid["rows"]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     for number, (name, title) in enumerate(_PANELS.items(), 1):
@@ -94,7 +94,7 @@ def draw_dendrogram(
     top = max(2, min(top, merges.images))
     order, n = _drawing_order(merges, merges.tops(top)), merges.images
     places = {cluster: (float(at), 0.0) for at, cluster in enumerate(order)}
-    figure = load("matplotlib.figure", "matplotlib").Figure(
+    figure = load_extra("matplotlib.figure", "cluster").Figure(
         figsize=(max(6.0, 0.36 * top), 5), layout="constrained"
     )
     axes = figure.add_subplot()
@@ -132,7 +132,7 @@ def draw_threshold(proposal: Proposal, judged: Judged, path: Path, *, title: str
 
     Answers are ticks: accepted ones above the curves, rejected ones below.
     """
-    figure = load("matplotlib.figure", "matplotlib").Figure(figsize=(9, 5), layout="constrained")
+    figure = load_extra("matplotlib.figure", "cluster").Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
     rows = sorted(proposal.rows, key=lambda row: row.threshold)
     at = [row.threshold for row in rows]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.clusters.flat.reduce import Geometry
 from vitrine.indexer.enrich.clusters.tree.kmeans import Labels
-from vitrine.indexer.job.optional import load
 from vitrine.services.domain import Embeddings
+from vitrine.services.extras import load_extra
 
 SAMPLE = 5_000
 """Images that the silhouette looks at: its cost grows with the square."""
@@ -78,7 +78,7 @@ def judge(
     The silhouette is of a seeded sample, by 1 - cosine similarity or Euclidean distance; the other two
     are Euclidean, on all rows. ``BadRequest`` if scikit-learn is not installed.
     """
-    metrics = load("sklearn.metrics", "scikit-learn")
+    metrics = load_extra("sklearn.metrics", "cluster")
     kept = labels >= 0
     noise = 1 - float(kept.mean()) if len(labels) else 0.0
     if not kept.all():
@@ -100,8 +100,8 @@ def silhouette(x: Embeddings, labels: Labels, geometry: Geometry = "cosine") -> 
     clusters, or one row a cluster."""
     if not 1 < len(np.unique(labels)) < len(labels):
         return None
-    with load("sklearn", "scikit-learn").config_context(working_memory=_MEGABYTES):
-        return float(load("sklearn.metrics", "scikit-learn").silhouette_score(x, labels, metric=geometry))
+    with load_extra("sklearn", "cluster").config_context(working_memory=_MEGABYTES):
+        return float(load_extra("sklearn.metrics", "cluster").silhouette_score(x, labels, metric=geometry))
 
 
 def mean_ranks(scores: Sequence[Scores]) -> list[float]:
@@ -136,5 +136,5 @@ def _ranks(tiers: NDArray[np.int64], values: Sequence[float | None], up: bool) -
         for tier, value in zip(tiers, values, strict=True)
     ]
     number = {key: at for at, key in enumerate(sorted(set(keys)))}
-    ranks: NDArray[np.float64] = load("scipy.stats", "scipy").rankdata([number[key] for key in keys])
+    ranks: NDArray[np.float64] = load_extra("scipy.stats", "cluster").rankdata([number[key] for key in keys])
     return ranks

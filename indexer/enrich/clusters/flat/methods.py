@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from vitrine.indexer.job.optional import load
 from vitrine.services.errors import BadRequest
+from vitrine.services.extras import load_extra
 
 if TYPE_CHECKING:
     from vitrine.indexer.enrich.clusters.flat.flat import Fitter
@@ -76,7 +76,7 @@ def _kmeans(fitter: Fitter, given: Mapping[str, Any]) -> Any:
 
 def _minibatch(fitter: Fitter, given: Mapping[str, Any]) -> Any:
     k, most = given["clusters"], given.get("max_iter", 100)
-    model = load("sklearn.cluster", "scikit-learn").MiniBatchKMeans(
+    model = load_extra("sklearn.cluster", "cluster").MiniBatchKMeans(
         k, max_iter=most, batch_size=max(1_024, 4 * k), n_init=3, random_state=fitter.seed
     )
     return model.fit_predict(fitter.x)
@@ -91,7 +91,7 @@ def _mixture(fitter: Fitter, given: Mapping[str, Any]) -> Any:
             parameter="covariance",
         )
     most = given.get("max_iter", 100)
-    model = load("sklearn.mixture", "scikit-learn").GaussianMixture(
+    model = load_extra("sklearn.mixture", "cluster").GaussianMixture(
         given["clusters"], covariance_type=covariance, max_iter=most, random_state=fitter.seed
     )
     return model.fit_predict(fitter.x)
@@ -114,7 +114,7 @@ def _dbscan(fitter: Fitter, given: Mapping[str, Any]) -> Any:
         )
     # on unit vectors the squared Euclidean distance is twice 1 - cosine similarity
     reach = math.sqrt(2 * eps) if fitter.geometry == "cosine" else eps
-    model = load("sklearn.cluster", "scikit-learn").DBSCAN(
+    model = load_extra("sklearn.cluster", "cluster").DBSCAN(
         eps=reach,
         min_samples=given.get("min_samples", 5),
         algorithm="auto" if fitter.x.shape[1] <= TREE_DIM else "brute",
@@ -124,7 +124,7 @@ def _dbscan(fitter: Fitter, given: Mapping[str, Any]) -> Any:
 
 def _hdbscan(fitter: Fitter, given: Mapping[str, Any]) -> Any:
     size = max(2, given.get("min_cluster_size", 15))
-    model = load("sklearn.cluster", "scikit-learn").HDBSCAN(
+    model = load_extra("sklearn.cluster", "cluster").HDBSCAN(
         min_cluster_size=size,
         min_samples=min(given.get("min_samples", size), len(fitter.x)),
         algorithm="kd_tree" if fitter.x.shape[1] <= TREE_DIM else "brute",

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from vitrine.indexer.enrich.clusters.options import Reduction
-from vitrine.indexer.job.optional import load
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest
+from vitrine.services.extras import load_extra
 
 Geometry = Literal["cosine", "euclidean"]
 PCA_DIM, UMAP_DIM = 64, 8
@@ -111,7 +111,7 @@ def _pca(x: Embeddings, dim: int) -> Reduced:
 
 
 def _umap(x: Embeddings, dim: int, seed: int) -> Reduced:
-    umap = load("umap", "umap-learn")
+    umap = load_extra("umap", "cluster")
     neighbours = min(UMAP_NEIGHBOURS, len(x) - 1)
     if len(x) < dim + 2 or neighbours < 2:
         raise BadRequest(

@@ -36,8 +36,8 @@ from vitrine.indexer.enrich.clusters.pixels.measures import (
     Patterns,
 )
 from vitrine.indexer.enrich.clusters.pixels.pictures import Pictures
-from vitrine.indexer.job.optional import load
 from vitrine.indexer.job.workers import in_order
+from vitrine.services.extras import load_extra
 from vitrine.services.images.hashes import close_pairs
 
 ROUNDS = 8
@@ -347,7 +347,7 @@ def hash_pairs(values: Mapping[int, int], bits: int) -> list[tuple[int, int]]:
 def minhash_pairs(values: Mapping[int, NDArray[np.uint64]], threshold: float) -> list[tuple[int, int]]:
     """Return pairs of rows that share a band of their MinHash, nearest first. The bands miss few pairs above
     the threshold."""
-    datasketch = load("datasketch", "datasketch")
+    datasketch = load_extra("datasketch", "cluster")
     index = datasketch.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.1, 0.9))
     found: list[tuple[float, int, int]] = []
     equal: dict[bytes, int] = {}

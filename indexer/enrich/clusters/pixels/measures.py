@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,8 +23,11 @@ from PIL import Image
 from vitrine.indexer.enrich.duplicates.compare.features import matched, orb_features
 from vitrine.indexer.enrich.duplicates.compare.prepared_picture import shrunk
 from vitrine.indexer.enrich.duplicates.compare.structure import WINDOW, Grey, Local, local, ssim
-from vitrine.indexer.job.optional import load
 from vitrine.services.errors import BadRequest
+from vitrine.services.extras import from_extra, load_extra
+
+with from_extra("cluster"):
+    import cv2
 
 HASHES = ("ahash", "phash", "dhash", "whash", "colorhash")
 MEASURES: tuple[str, ...] = ("ssim", "minhash", *HASHES, "orb", "template")
@@ -195,7 +197,7 @@ class Patterns(_Sized):
 
     def __init__(self, scale: int) -> None:
         super().__init__(scale)
-        datasketch = load("datasketch", "datasketch")
+        datasketch = load_extra("datasketch", "cluster")
         self._empty = datasketch.MinHash(num_perm=PERMUTATIONS, seed=MINHASH_SEED, scheme="affine32")
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint64]:
@@ -238,7 +240,8 @@ class Hash(_Sized):
         self._places = [place * 64 // self.bits for place in range(self.bits)]
 
     def prepare(self, image: Image.Image) -> int:
-        import imagehash
+        with from_extra("cluster"):
+            import imagehash
 
         seen = image if self.scale == WHOLE else shrunk(image, self.scale)
         made = {

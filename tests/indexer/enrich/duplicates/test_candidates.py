@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import ImageOps
 
 from tests.indexer.enrich.duplicates.scenes import scene
@@ -21,7 +23,7 @@ from vitrine.indexer.enrich.duplicates.candidates import (
 )
 from vitrine.indexer.enrich.duplicates.groups import complete_link, components, nearby
 from vitrine.services.images.hashes import close_pairs, parse_hashes, telling
-from vitrine.services.images.open import perceptual_hash
+from vitrine.services.images.perceptual_hash import perceptual_hash
 from vitrine.services.vector_store.similarity import RESOLUTION
 
 
@@ -139,6 +141,55 @@ def test_large_groups_are_looked_at_where_they_are_least_close(monkeypatch: pyte
 
 def test_components_number_the_pairs_that_hang_together() -> None:
     assert components(6, [(0, 1), (4, 5), (1, 2)]) == [[0, 2], [1]]
+    assert components(6, []) == []
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_components_are_those_of_a_search_by_hand(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    count = int(random.integers(2, 80))
+    drawn = random.integers(0, count, (int(random.integers(1, 2 * count)), 2))
+    pairs = [(int(a), int(b)) for a, b in np.sort(drawn) if a != b]
+    left = set(range(len(pairs)))
+    expected = []
+    while left:
+        part, places = {min(left)}, set(pairs[min(left)])
+        while more := {number for number in left - part if places & set(pairs[number])}:
+            part |= more
+            places = places.union(*(pairs[number] for number in more))
+        expected.append(sorted(part))
+        left -= part
+    assert components(count, pairs) == expected
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_more_places_are_open_at_a_time_than_with_scipy(seed: int) -> None:
+    """A place is open from its first pair to its last."""
+    sparse = pytest.importorskip("scipy.sparse")
+    csgraph = pytest.importorskip("scipy.sparse.csgraph")
+    random = np.random.default_rng(seed)
+    count = 500
+    near = np.arange(count).repeat(2)
+    drawn = np.stack([near, (near + random.integers(1, 12, len(near))) % count], 1)
+    pairs = np.unique(np.sort(random.permutation(count)[drawn]), axis=0)
+    graph = sparse.coo_array((np.ones(len(pairs), np.int8), pairs.T), shape=(count, count)).tocsr()
+    position = np.empty(count, np.int64)
+    position[csgraph.reverse_cuthill_mckee(graph + graph.T, symmetric_mode=True)] = np.arange(count)
+    placed = np.sort(position[pairs])
+    theirs = [pairs[number] for number in np.lexsort((placed[:, 1], placed[:, 0]))]
+    ours = [pairs[number] for number in nearby([(int(a), int(b)) for a, b in pairs])]
+    assert most_open(ours) <= 1.2 * most_open(theirs)
+
+
+def most_open(pairs: Sequence[NDArray[np.int64]]) -> int:
+    last = {int(place): step for step, pair in enumerate(pairs) for place in pair}
+    opened: set[int] = set()
+    most = 0
+    for step, pair in enumerate(pairs):
+        opened |= {int(place) for place in pair}
+        most = max(most, len(opened))
+        opened -= {place for place in opened if last[place] == step}
+    return most
 
 
 def test_pairs_of_a_place_come_near_each_other() -> None:

@@ -1,0 +1,64 @@
+"""Libraries that are no part of the first install: each comes with an extra, such as ``vitrine[train]``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, Literal
+
+from vitrine.services.errors import MissingExtra
+
+Extra = Literal["train", "cluster", "parquet"]
+
+PACKAGES: Mapping[str, str] = {
+    "cv2": "opencv-python-headless",
+    "datasketch": "datasketch",
+    "imagehash": "ImageHash",
+    "matplotlib": "matplotlib",
+    "nncf": "nncf",
+    "pyarrow": "pyarrow",
+    "pytorch_metric_learning": "pytorch-metric-learning",
+    "scipy": "scipy",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "tensorboard": "tensorboard",
+    "torch": "torch",
+    "transformers": "transformers",
+    "umap": "umap-learn",
+}
+"""The package of each library that comes with an extra, by the name that it is imported by."""
+
+
+@contextmanager
+def from_extra(extra: Extra) -> Iterator[None]:
+    """Import libraries of an extra inside this block. Raises ``MissingExtra``, which says how to install it,
+    where one of them is missing.
+
+    >>> with from_extra("cluster"):
+    ...     import json.nothing
+    Traceback (most recent call last):
+    ModuleNotFoundError: No module named 'json.nothing'
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = PACKAGES.get((error.name or "").partition(".")[0])
+        if package is None:
+            raise
+        raise MissingExtra(
+            f"This needs {package}, which is not installed: install the extra {extra} (pip install "
+            f"'vitrine[{extra}]').",
+            extra=extra,
+            package=package,
+        ) from error
+
+
+def load_extra(module: str, extra: Extra) -> Any:
+    """Import a module of an extra's library. Raises ``MissingExtra`` as ``from_extra`` does.
+
+    >>> load_extra("json", "cluster").dumps([1])
+    '[1]'
+    """
+    with from_extra(extra):
+        return import_module(module)
