@@ -14,7 +14,7 @@ from PIL import Image
 from vitrine.services.encoders.families.autoencoder import AutoencoderConfig
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference
-from vitrine.services.encoders.reference import COLOUR_MODEL, DEMO_MODEL
+from vitrine.services.encoders.reference import COLOUR_MODEL
 
 _SERVE = """
 import sys
@@ -84,7 +84,7 @@ def test_an_autoencoder_is_served(tmp_path: Path, images: list[Image.Image]) -> 
     assert np.abs(found[0] - found[1]).max() > 1e-3
 
 
-@pytest.mark.parametrize("model", [COLOUR_MODEL, DEMO_MODEL])
+@pytest.mark.parametrize("model", [COLOUR_MODEL])
 def test_a_metric_learned_encoder_is_served(tmp_path: Path, images: list[Image.Image], model: str) -> None:
     torch = pytest.importorskip("torch")
     from vitrine.services.encoders.load import EncoderLoader
