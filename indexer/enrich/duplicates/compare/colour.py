@@ -6,9 +6,11 @@ darker copy has the same chromaticity. A picture without colours may be a copy o
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from vitrine.indexer.enrich.duplicates.compare.area import resized
+from vitrine.indexer.enrich.duplicates.compare.filters import gaussian_matrix
 
 Chroma = NDArray[np.float32]
 """(..., 2), each in -1/3..2/3; 0 is grey."""
@@ -22,8 +24,9 @@ _GROUND, _GROUND_LEVELS = 0.03, 20.0
 def chroma(rgb: NDArray[np.uint8], side: int) -> Chroma:
     """Return the chromaticity (side, side, 2) of a picture (height, width, 3), slightly blurred, since lossy
     formats store colours coarsely."""
-    small = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = cv2.GaussianBlur(small, (5, 5), 1.0)
+    small = resized(rgb, (side, side)).astype(np.float32)
+    blur = gaussian_matrix(side, 1.0, 5, "reflect")
+    small = np.stack([blur @ small[..., plane] @ blur.T for plane in range(3)], axis=-1)
     total = small.sum(axis=-1, keepdims=True)
     found: Chroma = (small[..., :2] - total / 3) / (total + _DARK)
     return found

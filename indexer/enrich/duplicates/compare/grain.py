@@ -5,15 +5,15 @@ It distinguishes two exposures of one scene from two files of one exposure, wher
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.indexer.enrich.duplicates.compare.filters import gaussian_matrix
 from vitrine.indexer.enrich.duplicates.compare.whole import Plane
 
 _TILE, _TILES = 16, 512
-_FINE = 1.5
-"""Sigma of the blur that grain is what it takes away."""
+_FINE, _WINDOW = 1.5, 13
+"""Sigma and pixels across of the blur that grain is what it takes away."""
 _SMOOTH, _FEWEST = 0.03, 8
 """Share of the tiles, the smoothest, in which there is little else."""
 _VISIBLE = 1.0
@@ -31,13 +31,12 @@ def same_exposure(made: Plane, given: Plane) -> bool:
 
 def grain_correlation(made: Plane, given: Plane) -> float | None:
     """Return the correlation of the grain of two pictures, -1..1; None if one of them has no grain."""
-    grains, structure = [], []
-    for tiles in zip(_tiles(made), _tiles(given), strict=True):
-        smooth = [cv2.GaussianBlur(tile, (0, 0), _FINE) for tile in tiles]
-        grains.append([tile - blurred for tile, blurred in zip(tiles, smooth, strict=True)])
-        structure.append(max(float(blurred.std()) for blurred in smooth))
+    tiles = np.stack([_tiles(made), _tiles(given)])
+    down, across = (gaussian_matrix(size, _FINE, _WINDOW, "reflect") for size in tiles.shape[2:])
+    smooth = down @ (tiles @ across.T)
+    structure = smooth.std(axis=(2, 3)).max(axis=0)
     smoothest = np.argsort(structure, kind="stable")[: max(_FEWEST, round(_SMOOTH * len(structure)))]
-    one, other = np.array(grains, np.float64)[smoothest].swapaxes(0, 1).reshape(2, -1)
+    one, other = (tiles - smooth)[:, smoothest].astype(np.float64).reshape(2, -1)
     variances = np.square(one).mean(), np.square(other).mean()
     return (
         None
@@ -46,10 +45,11 @@ def grain_correlation(made: Plane, given: Plane) -> float | None:
     )
 
 
-def _tiles(plane: Plane) -> list[NDArray[np.float32]]:
-    """Cut tiles from all over the picture; a small picture is one tile."""
+def _tiles(plane: Plane) -> NDArray[np.float32]:
+    """Cut tiles (n, height, width) from all over the picture; a small picture is one tile."""
     height, width = plane.shape
     tops, lefts = range(0, max(1, height - _TILE + 1), _TILE), range(0, max(1, width - _TILE + 1), _TILE)
     places = [(top, left) for top in tops for left in lefts]
     step = -(-len(places) // _TILES)
-    return [plane[top : top + _TILE, left : left + _TILE].astype(np.float32) for top, left in places[::step]]
+    tiles = [plane[top : top + _TILE, left : left + _TILE] for top, left in places[::step]]
+    return np.array(tiles, np.float32)

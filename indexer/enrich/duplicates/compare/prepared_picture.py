@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitrine.indexer.enrich.duplicates.compare.area import resized
 from vitrine.indexer.enrich.duplicates.compare.colour import Chroma, chroma, is_grey, stands_out
 from vitrine.indexer.enrich.duplicates.compare.features import orb_features
 from vitrine.indexer.enrich.duplicates.compare.structure import Grey, Local, local
@@ -42,8 +42,7 @@ class PreparedPicture:
     @cached_property
     def square(self) -> Grey:
         """Return the grey picture stretched to ``COMPARED`` x ``COMPARED``."""
-        square: Grey = cv2.resize(self.grey, (COMPARED, COMPARED), interpolation=cv2.INTER_AREA)
-        return square
+        return resized(self.grey, (COMPARED, COMPARED))
 
     @cached_property
     def local(self) -> Local:
@@ -53,8 +52,7 @@ class PreparedPicture:
     @cached_property
     def stands_out(self) -> NDArray[np.bool_]:
         """Return where it is not background, (COLOURED, COLOURED)."""
-        small = cv2.resize(self.square, (COLOURED, COLOURED), interpolation=cv2.INTER_AREA)
-        return stands_out(self.colours, small)
+        return stands_out(self.colours, resized(self.square, (COLOURED, COLOURED)))
 
     @cached_property
     def features(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -88,10 +86,7 @@ def turned(seen: PreparedPicture, turn: str) -> PreparedPicture:
 
 def best_turn(one: PreparedPicture, other: PreparedPicture) -> str:
     """Return the turn of ``other`` that correlates best with ``one``, both shrunk to 24 x 24 pixels."""
-    target, small = (
-        cv2.resize(seen.grey, (_TURNED_AT, _TURNED_AT), interpolation=cv2.INTER_AREA).astype(np.float32)
-        for seen in (one, other)
-    )
+    target, small = (resized(seen.grey, (_TURNED_AT, _TURNED_AT)).astype(np.float32) for seen in (one, other))
     target = target - target.mean()
     return max(TURNS, key=lambda turn: float((target * _TURNED[turn](small)).mean()))
 

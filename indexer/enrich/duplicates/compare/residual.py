@@ -13,10 +13,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.indexer.enrich.duplicates.compare.area import resized
+from vitrine.indexer.enrich.duplicates.compare.filters import apart, blurred, contrast, correlated
 from vitrine.indexer.enrich.duplicates.compare.grain import same_exposure
 from vitrine.indexer.enrich.duplicates.compare.prepared_picture import PreparedPicture
 from vitrine.indexer.enrich.duplicates.compare.resampling import Fit, fitted
@@ -98,9 +99,11 @@ def difference(one: Whole, other: Whole, enough: float = SURE) -> float:
 def _spot_stands_out(small: Whole, large: Whole) -> bool:
     """Return whether some spot differs by far more than nearly all of the rest: formats and resamplers err
     all over a picture."""
-    apart = cv2.absdiff(small.rgb, next(_resized(large.rgb, small.size))).max(axis=2).astype(np.float32)
-    blurred = _blurred(apart, _SPOT_BLUR)
-    return bool(blurred.max() > _SPOT_TIMES * (np.quantile(blurred, _SPOT_REST) + _SPOT_LEVELS))
+    levels = apart(small.rgb, next(_resized(large.rgb, small.size)))
+    # the largest of the three; max(axis=2) is slow along so short an axis
+    largest = np.maximum(np.maximum(levels[..., 0], levels[..., 1]), levels[..., 2])
+    spots = _blurred(largest, _SPOT_BLUR)
+    return bool(spots.max() > _SPOT_TIMES * (np.quantile(spots, _SPOT_REST) + _SPOT_LEVELS))
 
 
 def may_be_one(one: PreparedPicture, other: PreparedPicture) -> bool:
@@ -109,10 +112,10 @@ def may_be_one(one: PreparedPicture, other: PreparedPicture) -> bool:
     Already at a small size most versions of one form differ by more than any copy.
     """
     first, second = sorted((one.grey, other.grey), key=lambda grey: grey.size)
-    second = cv2.resize(second, first.shape[::-1], interpolation=cv2.INTER_AREA)
-    apart = np.abs(_blurred(cv2.subtract(first, second, dtype=cv2.CV_32F), _BLURS[0]))
-    contrast = cv2.max(_contrast(first, _AROUND), _contrast(second, _AROUND))
-    return float((apart - np.float32(_SMALL_SHARE) * contrast).max()) < _SMALL_LEVELS
+    second = resized(second, (first.shape[1], first.shape[0]))
+    left = np.abs(_blurred(_subtracted(first, second), _BLURS[0]))
+    near = np.maximum(contrast(first, _AROUND), contrast(second, _AROUND))
+    return float((left - np.float32(_SMALL_SHARE) * near).max()) < _SMALL_LEVELS
 
 
 def _comparable(small: Whole, large: Whole) -> bool:
@@ -132,7 +135,7 @@ def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[NDArr
     if pixels.shape[1::-1] == size:
         yield pixels
         return
-    yield cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    yield resized(pixels, size)
     from PIL import Image
 
     for resampling in (
@@ -146,7 +149,7 @@ def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> Iterator[NDArr
 
 def _opaque(alpha: Plane) -> Planes:
     """Return opacity as the brightness of a picture without colours."""
-    return np.dstack([alpha, np.full_like(alpha, NO_COLOUR), np.full_like(alpha, NO_COLOUR)])
+    return np.stack([alpha, np.full_like(alpha, NO_COLOUR), np.full_like(alpha, NO_COLOUR)])
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,7 @@ class _Held:
     def least(self, guesses: Iterator[tuple[Planes, Planes]]) -> float:
         """Return the difference of the guess that fits best, or of the first below ``enough``."""
         if self.best_only:
-            fits = [(fitted(_grey(made), _grey(given)), made, given) for made, given in guesses]
+            fits = [(fitted(made[0], given[0]), made, given) for made, given in guesses]
             fit, made, given = min(fits, key=lambda each: math.inf if each[0] is None else each[0].left)
             return self.difference(made, given, fit)
         least = math.inf
@@ -184,7 +187,7 @@ class _Held:
             least = min(least, self.difference(made, given, None))
             if least >= _HOPELESS:
                 break
-            if least >= self.enough and (fit := fitted(_grey(made), _grey(given))) is not None:
+            if least >= self.enough and (fit := fitted(made[0], given[0])) is not None:
                 least = min(least, self.difference(made, given, fit))
             if least < self.enough:
                 break
@@ -194,40 +197,37 @@ class _Held:
         """Return the largest difference of all bands, or the first above ``enough``."""
         found = 0.0
         for rows in _bands(made.shape):
-            grey = _band_difference(_grey(made[rows]), _grey(given[rows]), fit, self)
-            found = max(found, grey, _colour_difference(made[rows], given[rows]))
+            grey = _band_difference(made[0, rows], given[0, rows], fit, self)
+            found = max(found, grey, _colour_difference(made[:, rows], given[:, rows]))
             if found >= self.enough:
                 return found
-        return found if same_exposure(_grey(made), _grey(given)) else math.inf
-
-
-def _grey(pixels: Planes) -> Plane:
-    return np.ascontiguousarray(pixels[..., 0])
+        return found if same_exposure(made[0], given[0]) else math.inf
 
 
 def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
-    height, width = shape[:2]
+    height, width = shape[1:]
     rows = max(4 * _MARGIN, _BAND // width)
     for top in range(0, height, rows):
         yield slice(max(0, top - _MARGIN), min(height, top + rows + _MARGIN))
 
 
 def _band_difference(made: Plane, given: Plane, fit: Fit | None, held: _Held) -> float:
-    residual = cv2.subtract(made, given, dtype=cv2.CV_32F)
-    if fit is not None:
-        residual = made - np.clip(given + cv2.filter2D(given, cv2.CV_32F, fit.kernel), 0, 255)
-    contrast = cv2.max(_contrast(made, _AROUND), _contrast(given, _AROUND))
+    if fit is None:
+        residual = _subtracted(made, given)
+    else:
+        residual = made - np.clip(given + correlated(given, fit.kernel), 0, 255)
+    near = np.maximum(contrast(made, _AROUND), contrast(given, _AROUND)).astype(np.float32)
     found = 0.0
     for blur, most, level in zip(_BLURS, held.shares, held.levels, strict=True):
         left = np.abs(_blurred(residual, blur))
-        usual = _usual(left, contrast)
+        usual = _usual(left, near)
         share = min(max(2 * usual, _LEAST_SHARE), most)
         counts = level * min(1.0, max(usual / _NOISY, _LEAST_LEVELS)) if held.quiet else level
-        found = max(found, float((left - np.float32(share) * contrast).max()) / counts)
+        found = max(found, float((left - np.float32(share) * near).max()) / counts)
     return found
 
 
-def _usual(residual: Residual, contrast: Plane) -> float:
+def _usual(residual: Residual, contrast: Residual) -> float:
     """Return the share of the contrast that nine tenths of a picture's edges stay below."""
     step = _SAMPLED if residual.size > _MANY else 1
     sample, near = residual[::step, ::step], contrast[::step, ::step]
@@ -236,25 +236,21 @@ def _usual(residual: Residual, contrast: Plane) -> float:
 
 
 def _colour_difference(made: Planes, given: Planes) -> float:
-    half = max(1, made.shape[1] // 2), max(1, made.shape[0] // 2)
-    tints = (np.ascontiguousarray(each[..., 1:]) for each in (made, given))
-    first, second = (cv2.resize(each, half, interpolation=cv2.INTER_AREA) for each in tints)
-    residual = cv2.subtract(first, second, dtype=cv2.CV_32F)
-    contrast = cv2.max(_contrast(first, _COLOUR_AROUND), _contrast(second, _COLOUR_AROUND)).max(axis=2)
-    return max(
-        float((np.linalg.norm(_blurred(residual, blur), axis=2) - _COLOUR_SHARE * contrast).max()) / levels
-        for blur, levels in _COLOURS
-    )
-
-
-def _contrast(plane: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Return the brightest less the darkest level within a square around each pixel."""
-    square = np.ones((side, side), np.uint8)
-    found: NDArray[np.uint8] = cv2.subtract(cv2.dilate(plane, square), cv2.erode(plane, square))
+    half = max(1, made.shape[2] // 2), max(1, made.shape[1] // 2)
+    first, second = ([resized(tint, half, to_even=True) for tint in each[1:]] for each in (made, given))
+    near = np.max([contrast(tint, _COLOUR_AROUND) for tint in (*first, *second)], axis=0)
+    allowed = np.float32(_COLOUR_SHARE) * near
+    residuals = [_subtracted(one, other) for one, other in zip(first, second, strict=True)]
+    found = 0.0
+    for blur, levels in _COLOURS:
+        red, blue = (_blurred(residual, blur) for residual in residuals)
+        found = max(found, float((np.hypot(red, blue) - allowed).max()) / levels)
     return found
 
 
-def _blurred(residual: Residual, sigma: float) -> Residual:
-    side = 2 * math.ceil(3 * sigma) + 1
-    found: Residual = cv2.GaussianBlur(residual, (side, side), sigma, borderType=cv2.BORDER_REFLECT)
-    return found
+def _subtracted(one: Plane, other: Plane) -> Residual:
+    return one.astype(np.float32) - other
+
+
+def _blurred(residual: Residual | Plane, sigma: float) -> Residual:
+    return blurred(residual, sigma, 2 * math.ceil(3 * sigma) + 1, "symmetric")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.indexer.enrich.duplicates.compare.filters import Plane, blurred
+
 Grey = NDArray[np.uint8]
 """(height, width) grey levels."""
-Plane = NDArray[np.float32]
-"""(height, width) numbers."""
 FLAT = 4.0
 """Standard deviation in grey levels below which a picture shows nothing that could be compared."""
 WINDOW = 11
@@ -59,7 +58,7 @@ def ssim(one: Local, other: Local, gain: float = 1.0, offset: float = 0.0) -> Pl
     """Return the structural similarity of ``one`` and ``gain * other + offset`` at each pixel, -1..1.
 
     It is ``skimage.metrics.structural_similarity`` with Gaussian weights of sigma 1.5 and population
-    covariance; OpenCV's filters are ten times as fast. Means and variances of the second follow from the ones
+    covariance. Means and variances of the second follow from the ones
     of ``other``: only the product of both is filtered anew.
     """
     common = gain * (_blurred(one.values * other.values) - one.mean * other.mean)
@@ -71,5 +70,4 @@ def ssim(one: Local, other: Local, gain: float = 1.0, offset: float = 0.0) -> Pl
 
 
 def _blurred(values: Plane) -> Plane:
-    blurred: Plane = cv2.GaussianBlur(values, (WINDOW, WINDOW), _SIGMA, borderType=cv2.BORDER_REFLECT)
-    return blurred
+    return blurred(values, _SIGMA, WINDOW, "symmetric")
