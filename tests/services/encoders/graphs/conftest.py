@@ -62,7 +62,7 @@ def save(tmp_path: Path) -> Callable[[Any], Path]:
         with torch.no_grad():
             for name, weight in model.named_parameters():
                 if weight.ndim > 1 and "norm" not in name:
-                    weight.normal_(0, 1.0 / np.sqrt(weight[0].numel()))
+                    weight.normal_(0, 1.0 / np.sqrt(max(weight[0].numel(), 1)))
                 else:
                     weight.add_(torch.randn_like(weight) * 0.1)
             for name, buffer in model.named_buffers():
