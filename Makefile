@@ -29,7 +29,7 @@ help:  ## list the targets
 
 $(FIRST): pyproject.toml requirements.lock
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -r requirements.lock
+	$(PIP) install --quiet --no-compile -r requirements.lock
 	$(PIP) $(EDITABLE)
 	@touch $(FIRST)
 
@@ -54,13 +54,16 @@ serve: $(FIRST)  ## serve the API on 127.0.0.1:8000 (the first install alone)
 test: install  ## run the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+# The command line, the API, the demo, the encoders and the front door for Python: what a user of the first install meets.
+LIGHT_TESTS ?= tests/cli tests/api tests/vitrine tests/data tests/services/encoders tests/services/test_extras.py
+
 test-light: $(LIGHT)/installed  ## run the tests that need no extra, in an environment without any
 	$(LIGHT)/bin/python -m pytest -n auto --dist loadfile $(LIGHT_TESTS)
 
 $(LIGHT)/installed: pyproject.toml requirements.lock requirements-all.lock
 	[ -x $(LIGHT)/bin/python ] || $(PYTHON) -m venv $(LIGHT)
-	$(LIGHT)/bin/python -m pip --disable-pip-version-check install --quiet -r requirements.lock
-	$(LIGHT)/bin/python -m pip --disable-pip-version-check install --quiet --no-build-isolation -c requirements-all.lock -e '.[test]'
+	$(LIGHT)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile -r requirements.lock
+	$(LIGHT)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile --no-build-isolation -c requirements-all.lock -e '.[test]'
 	@touch $@
 
 test-containers: install  ## the store contracts on Qdrant and MinIO in containers (needs a Docker engine)
