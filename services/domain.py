@@ -1,8 +1,8 @@
 """The small frozen types that all parts use.
 
-A category is an image collection of the user: a Qdrant collection with one point an image. A filter is
-``qdrant_client.models.Filter``, which a server takes as it is and which is translated once for the embedded
-engine. Similarities are cosine similarities in -1..1, higher is closer.
+A category is an image collection of the user: a Qdrant collection with one point an image. A filter is a
+``Filter`` of ours, which is translated once at each engine's edge. Similarities are cosine similarities in
+-1..1, higher is closer.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-if TYPE_CHECKING:  # numpy takes a tenth of a second, qdrant_client over a second: here only types need them
+if TYPE_CHECKING:  # numpy takes a tenth of a second: here only types need it
     import numpy as np
     from numpy.typing import NDArray
-    from qdrant_client.models import Filter
+
+    from vitrine.services.filters.conditions import Filter
 
 Embedding: TypeAlias = "NDArray[np.float32]"
 """(dim,), L2-normalised."""

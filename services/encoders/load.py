@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from vitrine.services.domain import Preprocessing
 from vitrine.services.encoders.base import Encoder
+from vitrine.services.encoders.folders.foreign import refusal
+from vitrine.services.encoders.folders.layout import find_layout
 from vitrine.services.encoders.precision import Precision, WantedPrecision
-from vitrine.services.encoders.pretrained import read_json, refusal
 from vitrine.services.encoders.proof import Proof, encode_inputs, prove
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.registry import EncoderFamily, all_families
-from vitrine.services.encoders.resolve import ResolvedModel, has_weights, resolve_model
+from vitrine.services.encoders.resolve import ResolvedModel, resolve_model
 from vitrine.services.errors import ModelUnavailable, VitrineError
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ class EncoderLoader:
         Those are models that a family finds, models of the hub, and folders in the models folder if that is
         set by a path that means the same everywhere on this machine.
         """
-        folder = Path(model).expanduser()
-        if not has_weights(folder) or self._brought(EncoderReference("", model)):
+        layout = find_layout(Path(model).expanduser())
+        if layout is None or self._brought(EncoderReference("", model)):
             return None
+        folder = layout.path
         if self.models.is_absolute() and folder.resolve().parent == self.models.resolve():
             return None
         return folder
@@ -105,7 +107,8 @@ class EncoderLoader:
         """Return the family that loads a model. Raises ModelUnavailable where there is none."""
         if found.path is None:
             return next(family for family in self.families if family.find(reference))
-        config = read_json(found.path / "config.json")
+        layout = find_layout(found.path)
+        config = {} if layout is None else layout.config
         for family in self.families:
             if family.takes(config):
                 return family

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -24,9 +24,7 @@ from vitrine.services.domain import (
     VectorSpec,
 )
 from vitrine.services.errors import BadVector, UnknownVector
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
+from vitrine.services.filters.conditions import Filter
 
 NORM_TOLERANCE = 1e-3
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -6,6 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
+
 from PIL import Image
 
 from tests.cli.conftest import Run, runner

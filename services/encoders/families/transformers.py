@@ -15,9 +15,10 @@ from PIL import Image
 from vitrine.services.domain import EncoderSpec, Modality, Preprocessing
 from vitrine.services.encoders.families.clip import ClipEncoder, DualImageEncoder
 from vitrine.services.encoders.families.vit import VisionEncoder, choose_pooling, pooled
+from vitrine.services.encoders.folders.layout import read_layout
 from vitrine.services.encoders.precision import choose_device
 from vitrine.services.encoders.preprocess import fit, normalise, read_preprocessing
-from vitrine.services.encoders.pretrained import check_folder, load_model, load_tokenizer
+from vitrine.services.encoders.pretrained import load_model, load_tokenizer
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.encoders.torch_encoder import TransformersEncoder, is_convolutional
@@ -35,8 +36,7 @@ def load_transformers(
     reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader
 ) -> TransformersEncoder:
     """Load the encoder of a folder in float32. Raises ModelUnavailable, and what transformers raises."""
-    folder = found.folder
-    check_folder(folder)
+    folder = read_layout(found.folder).path
     device = choose_device(loader.device)
     preprocessing = loader.preprocessing or read_preprocessing(folder)
     with quiet():

@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from vitrine.services.encoders.pretrained import read_json
+from vitrine.services.encoders.folders.json_file import read_json
 
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 SIGLIP2 = "Siglip2Tokenizer"

@@ -17,7 +17,6 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import numpy as np
-from qdrant_client.models import Filter
 
 from tests.services.vector_store.oracle_filter import (
     matches,
@@ -49,6 +48,7 @@ from vitrine.services.domain import (
     VectorSpec,
 )
 from vitrine.services.errors import BadRequest, BadVector, NotFound, UnknownVector
+from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_points, check_vectors
 from vitrine.services.vector_store.fields import check_facet, check_filter, check_order
 
