@@ -71,12 +71,6 @@ class Weights:
         """Return the shape of a tensor that is there."""
         return self._tensors[name].shape
 
-    def release(self) -> None:
-        """Give back the memory of what was read of the files; what is needed again is read again."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            for data in {id(stored.data): stored.data for stored in self._tensors.values()}.values():
-                data.madvise(mmap.MADV_DONTNEED)
-
     def __call__(self, name: str) -> NDArray[np.float32]:
         """Return a tensor. ModelUnavailable where it is missing, damaged or quantised."""
         stored = self._tensors.get(name)
