@@ -15,12 +15,12 @@ from PIL import Image
 from vitrine.services.domain import Embeddings
 from vitrine.services.encoders.base import Encoder
 from vitrine.services.encoders.compiled.choose import Runtime, has_torch
+from vitrine.services.encoders.compiled.trial import Figures, try_runtime
 from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.precision import Precision, choose_device, choose_precision
 from vitrine.services.encoders.proof import Proof, encode_inputs, prove, rounding_check
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.resolve import ResolvedModel
-from vitrine.services.encoders.trial import Figures, try_runtime
 from vitrine.services.settings import Settings
 
 _log = logging.getLogger("vitrine.encoders")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 from vitrine.services.domain import Preprocessing
 from vitrine.services.encoders.base import Encoder
 from vitrine.services.encoders.compiled.choose import WantedRuntime, choose_runtime
+from vitrine.services.encoders.compiled.proof_memory import ProofMemory, Proven, proof_key
 from vitrine.services.encoders.folders.foreign import refusal
 from vitrine.services.encoders.folders.layout import find_layout
 from vitrine.services.encoders.precision import Precision, WantedPrecision
 from vitrine.services.encoders.proof import Proof, encode_inputs, prove
-from vitrine.services.encoders.proof_memory import ProofMemory, Proven, proof_key
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.registry import EncoderFamily, all_families
 from vitrine.services.encoders.resolve import ResolvedModel, resolve_model
@@ -101,7 +101,7 @@ class EncoderLoader:
 
     def load(self, reference: EncoderReference, found: ResolvedModel | None = None) -> Encoder:
         """Load an encoder and prove it: see services/encoders/proof.py. ``found`` is where it lies, if known.
-        What OpenVINO runs is proven once, if there is a ``cache``: see services/encoders/proof_memory.py.
+        What OpenVINO runs is proven once, if there is a ``cache``: see services/encoders/compiled/proof_memory.py.
 
         An encoder whose vectors in bfloat16 are not close to those in float32 runs in float32. Only
         safetensors weights are read, and no code that comes with a model is run. Raises ModelUnavailable

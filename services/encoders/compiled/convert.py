@@ -24,9 +24,9 @@ from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.encoders.compiled.choose import core_count
 from vitrine.services.encoders.compiled.encoder import OpenVinoEncoder
 from vitrine.services.encoders.compiled.load import CONVOLUTIONAL_SLICE, SLICE, input_size
+from vitrine.services.encoders.compiled.proof_memory import installed_version
 from vitrine.services.encoders.compiled.tower import Streams, Tower, reads_pixels
 from vitrine.services.encoders.preprocess import read_preprocessing
-from vitrine.services.encoders.proof_memory import installed_version
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.errors import because

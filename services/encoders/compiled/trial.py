@@ -1,6 +1,6 @@
 """One runtime tried in a process of its own: how fast it is, how much memory it takes, what its vectors are.
 
-    python -m vitrine.services.encoders.trial FOLDER
+    python -m vitrine.services.encoders.compiled.trial FOLDER
 
 reads ``trial.json`` and ``pictures.npz`` of the folder, and writes ``figures.json`` and ``rows.npy`` there.
 In one process the libraries of the first runtime would count as memory of the second.
