@@ -101,7 +101,7 @@ class EncoderLoader:
 
     def load(self, reference: EncoderReference, found: ResolvedModel | None = None) -> Encoder:
         """Load an encoder and prove it: see services/encoders/proof.py. ``found`` is where it lies, if known.
-        What OpenVINO runs is proven once, if there is a ``cache``: see services/encoders/compiled/proof_memory.py.
+        What OpenVINO runs is proven once, if there is a ``cache``: see compiled/proof_memory.py.
 
         An encoder whose vectors in bfloat16 are not close to those in float32 runs in float32. Only
         safetensors weights are read, and no code that comes with a model is run. Raises ModelUnavailable
