@@ -13,6 +13,7 @@ import json
 import logging
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -114,7 +115,8 @@ def _convert(encoder: TransformersEncoder, size: tuple[int, int]) -> tuple[ov.Mo
             return torch.nn.functional.normalize(encoder.features(pixels), dim=-1)
 
     noise = torch.from_numpy(np.random.default_rng(3).standard_normal((5, 3, *size)).astype(np.float32))
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of what the comparison below would show
         model = ov.convert_model(Rows().eval(), example_input=noise[:2].clone(), input=[-1, 3, *size])
         wanted = unit(encoder.features(noise))
     compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
