@@ -15,9 +15,7 @@ import torch
 from PIL import Image
 
 from vitrine.services.encoders.families.bundle import whole_folder
-from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.families.metric import save_metric_encoder
 from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference, read_config
 from vitrine.services.encoders.families.stored import save_stored, stored_prefix
 from vitrine.services.encoders.load import EncoderLoader
@@ -27,6 +25,8 @@ from vitrine.services.encoders.resolve import folder_revision
 from vitrine.services.errors import ModelUnavailable
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.settings import Settings
+from vitrine.training.metric.embedder import Embedder
+from vitrine.training.metric.saving import save_metric_encoder
 
 SPLIT = {
     "protocol": "by-image",
