@@ -80,8 +80,8 @@ else:  # a type checker that saw __getattr__ would accept any name
         "vitrine.services.encoders.resolve": "ResolvedModel",
         "vitrine.services.errors": "AlreadyExists BadRequest BadSource BadVector Conflict EncoderMismatch "
         "Forbidden ImageRefused MissingCredentials MissingExtra ModelUnavailable NotFound OtherFormat "
-        "StorageFull StoreDamaged StoreLocked TaggerMismatch TooFewExamples TooLarge Unauthorized Unavailable "
-        "UnknownField UnknownVector UnsoundEncoder UnsupportedQuery VitrineError WorseEncoder",
+        "StorageFull StoreDamaged StoreLocked TaggerMismatch TooFewExamples TooLarge Unauthorized "
+        "Unavailable UnknownField UnknownVector UnsoundEncoder UnsupportedQuery VitrineError WorseEncoder",
     }
     _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
     __all__ = ["__version__", *_NAMES]
