@@ -96,9 +96,11 @@ def spread(model: Any) -> None:
     import torch
 
     with torch.no_grad():
-        for weight in model.parameters():
+        for name, weight in model.named_parameters():
             if weight.ndim > 1:
                 weight.normal_(0, 1.0 / np.sqrt(weight[0].numel()))
+            elif name.endswith("pooler.dense.bias"):
+                weight.normal_(0, 0.1)  # as training leaves it; zero would say that nobody trained the pooler
 
 
 def _clip_config(t: Any, tower: dict[str, int], vision: dict[str, int]) -> Any:
