@@ -58,6 +58,9 @@ def corners(grey: Grey, count: int) -> Corners:
     strength = np.zeros(len(places), np.float32)
     strength[among] = _harris(stack, y[among], x[among])
     kept = np.concatenate([_best(part, strength, most) for part, most in zip(chosen, wanted, strict=True)])
+    if len(kept) < count:  # small sizes have too few: others instead
+        others = np.setdiff1d(among, kept)
+        kept = np.concatenate([kept, _best(others, strength, count - len(kept))])
     y, x, size_of = y[kept], x[kept], size_of[kept]
     shares = np.array([(grey.shape[1] / wide, grey.shape[0] / high) for high, wide in sizes])[size_of]
     points = (np.stack([x, y - tops[size_of]], axis=1) + 0.5) * shares - 0.5
