@@ -42,9 +42,7 @@ def photos() -> list[Image.Image]:
 
 
 def _write(kind: str, path: Path) -> None:
-    import torch
-    import transformers as t
-
+    torch, t = pytest.importorskip("torch"), pytest.importorskip("transformers")
     torch.manual_seed(11)
     tower = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
     vision = {**tower, "image_size": EDGE, "patch_size": 8}
