@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from starlette.concurrency import run_in_threadpool
 
 from vitrine.api.auth import KeyRing, LocalOnly, refuse_open_bind
 from vitrine.api.errors import install
@@ -60,8 +58,6 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with _runtime(settings, runtime) as opened:
-            # the first filter should not pay for this import, which takes over a second
-            await run_in_threadpool(importlib.import_module, "qdrant_client.models")
             app.state.runtime = opened
             app.state.readiness = Readiness(
                 {"vectors": lambda: _ask(opened.vectors), "objects": opened.objects.check}

@@ -4,59 +4,27 @@ at once."""
 from __future__ import annotations
 
 import os
-import re
 import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from vitrine.cli import (
-    autoencoder,
-    bench,
-    category,
-    doctor,
-    duplicates,
-    encoder,
-    export,
-    index,
-    search,
-    serve,
-)
-from vitrine.cli.cluster import commands as cluster
+from vitrine.cli.command_list import COMMANDS, load, reflow
 from vitrine.cli.context import GlobalFlags
-from vitrine.cli.demo import commands as demo
-from vitrine.cli.images import commands as images
-from vitrine.cli.map import commands as maps
-from vitrine.cli.metric import commands as metric
 from vitrine.cli.output import debugging, print_error
-from vitrine.cli.tagger import commands as tagger  # fmt: skip
 from vitrine.services.errors import StoreLocked, VitrineError
 from vitrine.services.files import any_error
 
 AS_JSON = "vitrine.as_json"
 ADDING = "vitrine.adding"
-ORDER = (
-    "demo",
-    "category",
-    "index",
-    "search",
-    "images",
-    "tagger",
-    "metric",
-    "cluster",
-    "map",
-    "duplicates",
-    "autoencoder",
-    "export",
-    "encoder",
-    "serve",
-    "doctor",
-    "bench",
-)
-"""Commands as --help lists them: the way a newcomer goes."""
+LISTING = "vitrine.listing"
+
+
+class Listed(TyperCommand):
+    """A command of the list that is not loaded yet."""
 
 
 class VitrineGroup(TyperGroup):
@@ -65,11 +33,17 @@ class VitrineGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[AS_JSON] = "--json" in args
         ctx.meta[ADDING] = ("index", "add") in pairwise(args)
-        _reflow(self)
+        reflow(self)
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(ORDER)
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        ctx.meta[LISTING] = True
+        super().format_help(ctx, formatter)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command, loaded; for the list of all commands its summary will do."""
+        found = super().get_command(ctx, cmd_name)
+        return load(cmd_name) if isinstance(found, Listed) and not ctx.meta.get(LISTING) else found
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -95,23 +69,16 @@ class VitrineGroup(TyperGroup):
         raise typer.Exit(1)
 
 
-def _reflow(command: Any) -> None:
-    """Join the lines of the help texts of a command and those below it, so that the terminal breaks them."""
-    for parameter in getattr(command, "params", ()):
-        if getattr(parameter, "help", None):  # brackets are text, such as [default: 512,128], and not markup
-            parameter.help = re.sub(r"(?<!\\)\[", r"\\[", parameter.help)
-    if command.help:
-        command.help = "\n\n".join(" ".join(part.split()) for part in command.help.split("\n\n"))
-    for below in getattr(command, "commands", {}).values():
-        _reflow(below)
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
         typer.echo(f"vitrine {version('vitrine')}")
         raise typer.Exit
+
+
+def _stand_in() -> None:
+    """Never runs: the command itself is loaded first."""
 
 
 app = typer.Typer(
@@ -123,22 +90,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some images were refused, 4 out of time, "
     "130 interrupted.",
 )
-app.add_typer(category.app, name="category")
-app.add_typer(index.app, name="index")
-app.command("search", epilog=search.EXAMPLES)(search.search)
-app.add_typer(images.app, name="images")
-app.add_typer(encoder.app, name="encoder")
-app.add_typer(export.app, name="export")
-app.add_typer(duplicates.app, name="duplicates")
-app.add_typer(tagger.app, name="tagger")
-app.add_typer(metric.app, name="metric")
-app.add_typer(cluster.app, name="cluster")
-app.add_typer(maps.app, name="map")
-app.add_typer(autoencoder.app, name="autoencoder")
-app.command("serve")(serve.serve)
-app.command("doctor")(doctor.doctor)
-app.command("demo")(demo.demo)
-app.add_typer(bench.app, name="bench")
+for _name, _place in COMMANDS.items():
+    app.command(_name, cls=Listed, help=_place.summary)(_stand_in)
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """The small frozen types that all parts use.
 
-A category is an image collection of the user: a Qdrant collection with one point an image. A filter is
-``qdrant_client.models.Filter``, which a server takes as it is and which is translated once for the embedded
-engine. Similarities are cosine similarities in -1..1, higher is closer.
+A category is an image collection of the user: a Qdrant collection with one point an image. A filter is a
+``Filter`` of ours, which is translated once at each engine's edge. Similarities are cosine similarities in
+-1..1, higher is closer.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-if TYPE_CHECKING:  # numpy takes a tenth of a second, qdrant_client over a second: here only types need them
+if TYPE_CHECKING:  # numpy takes a tenth of a second: here only types need it
     import numpy as np
     from numpy.typing import NDArray
-    from qdrant_client.models import Filter
+
+    from vitrine.services.filters.conditions import Filter
 
 Embedding: TypeAlias = "NDArray[np.float32]"
 """(dim,), L2-normalised."""
@@ -24,6 +25,8 @@ Payload = dict[str, Any]
 """JSON values by field; the fields are listed in docs/architecture.md."""
 Modality = Literal["image", "text"]
 IndexKind = Literal["keyword", "integer", "float", "bool", "datetime"]
+Quantization = Literal["int8", "turbo4"]
+"""Smaller copies of the vectors that searches look through first: 8 bits a component, or 4 (TurboQuant)."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,9 @@ class EncoderSpec:
     """The identity of an encoder. Two encoders with equal ``fingerprint`` give the same embeddings.
 
     ``name`` is also the named vector it fills and the ``using`` of a query. ``model`` is a hub name or a
-    folder. ``revision`` is the hub commit, or ``sha256:...`` over a local folder.
+    folder. ``revision`` is the hub commit, or ``sha256:...`` over a local folder. ``pooling``: what of the
+    network's output is the embedding (services/encoders/graphs/graph.py); None where nobody said, as in
+    manifests of 0.5 and earlier.
     """
 
     name: str
@@ -71,6 +76,7 @@ class EncoderSpec:
     dim: int
     modalities: tuple[Modality, ...]
     preprocessing: Preprocessing
+    pooling: str | None = None
 
     @property
     def fingerprint(self) -> tuple[object, ...]:
@@ -89,11 +95,13 @@ class VectorSpec:
 
 @dataclass(frozen=True)
 class CollectionSchema:
-    """The named vectors of a collection, and its payload indexes by field path."""
+    """The named vectors of a collection, its payload indexes by field path, and whether the search index
+    holds quantised copies of the vectors; the vectors themselves are kept, and decide the order of hits."""
 
     name: str
     vectors: tuple[VectorSpec, ...]
     indexes: Mapping[str, IndexKind] = field(default_factory=dict)
+    quantization: Quantization | None = None
 
     def dim(self, using: str) -> int | None:
         """Return the dimension of the named vector; None if there is none of this name."""

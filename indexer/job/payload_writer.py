@@ -8,16 +8,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Hit, Payload
 from vitrine.services.errors import NotFound
+from vitrine.services.filters.conditions import Filter
 from vitrine.services.runtime import Runtime
 from vitrine.services.vector_store.base import VectorStore
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
 
 T = TypeVar("T")
 PAGE = 500

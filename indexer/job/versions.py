@@ -12,17 +12,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vitrine.indexer.job.job import Advance, Job, Report
 from vitrine.indexer.job.payload_writer import Change, PayloadWriter, erase_field
 from vitrine.services.artifacts.store import ArtifactStore
 from vitrine.services.errors import NotFound
+from vitrine.services.filters.conditions import Filter
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.field_paths import field_path
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
 
 
 @dataclass(kw_only=True)

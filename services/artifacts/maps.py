@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vitrine.services.artifacts.store import Arrays, ArtifactStore, now
+from vitrine.services.filters.conditions import Range
 from vitrine.services.object_store.keys import MAPS
 from vitrine.services.values.field_paths import field_path
 
 if TYPE_CHECKING:
-    from qdrant_client.models import Condition
-
     from vitrine.services.category.filters import Conditions
 
 AXES = ("x", "y")
@@ -87,8 +86,6 @@ def axis_field(key: str, axis: str) -> str:
     return field_path("maps", key, axis)
 
 
-def on_map(key: str) -> Condition:
+def on_map(key: str) -> Range:
     """Return the condition for images that have coordinates under a key; all coordinates are in 0..1."""
-    from qdrant_client import models
-
-    return models.FieldCondition(key=axis_field(key, "x"), range=models.Range(gte=0.0))
+    return Range(axis_field(key, "x"), gte=0.0)

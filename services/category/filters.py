@@ -1,4 +1,4 @@
-"""Conditions on images, and their translation to Qdrant's filter.
+"""Conditions on images, and the filters they mean.
 
 One class serves the JSON body of the API, its query string and the command line.
 """
@@ -25,14 +25,21 @@ from vitrine.services.category.field_names import BOUNDS, find_bound, find_field
 from vitrine.services.category.fields import PLAIN
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest, UnknownField
+from vitrine.services.filters.conditions import (
+    Condition,
+    DatetimeRange,
+    Filter,
+    HasId,
+    MatchAny,
+    MatchValue,
+    Range,
+)
+from vitrine.services.filters.read import read_filter
 from vitrine.services.validation import first_mistake, validated
 from vitrine.services.values.dates import read_date, shown
 from vitrine.services.values.field_paths import field_path, path_keys
 from vitrine.services.values.kinds import HELD, cast, number
 from vitrine.services.values.words import composed
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Condition, Filter
 
 Scalar = bool | int | float | str
 _Number = Annotated[int | float, BeforeValidator(number, json_schema_input_type=float)]
@@ -150,14 +157,12 @@ class Conditions(_OfTable):
         return columns
 
     def to_filter(self, indexes: Mapping[str, IndexKind]) -> Filter | None:
-        """Return Qdrant's filter, or None where there are no conditions. ``indexes``: the kinds of the
+        """Return the filter, or None where there are no conditions. ``indexes``: the kinds of the
         category's fields.
 
         ``UnknownField`` for a metadata column without an index, ``BadRequest`` for a value that is not of its
         kind.
         """
-        from qdrant_client import models
-
         must: list[Condition] = [_match("tags", [tag]) for tag in self.tags_all]
         for attribute, field in _FILTERED.items():
             if asked := getattr(self, attribute):
@@ -171,11 +176,11 @@ class Conditions(_OfTable):
         for column, value in self.metadata.items():
             must.append(_typed(find_member("metadata", column, indexes), value, indexes))
         if self.ids:
-            must.append(models.HasIdCondition(has_id=list(self.ids)))
+            must.append(HasId(self.ids))
         if self.where is not None:
-            must.append(_raw(self.where, indexes))
-        must_not: list[Condition] = [_match("tags", list(self.tags_none))] if self.tags_none else []
-        return models.Filter(must=must or None, must_not=must_not or None) if must or must_not else None
+            must.append(read_filter(_read_raw(self.where, indexes)))
+        must_not = (_match("tags", self.tags_none),) if self.tags_none else ()
+        return Filter(must=tuple(must), must_not=must_not) if must or must_not else None
 
 
 class _Asked(Conditions):
@@ -296,33 +301,26 @@ def _put_value(tree: dict[str, Any], name: str, value: str) -> None:
 
 
 def _match(field: str, values: Iterable[str]) -> Condition:
-    from qdrant_client import models
-
-    values = [composed(value) for value in values]
-    match = models.MatchValue(value=values[0]) if len(values) == 1 else models.MatchAny(any=values)
-    return models.FieldCondition(key=field, match=match)
+    words = tuple(composed(value) for value in values)
+    return MatchValue(field, words[0]) if len(words) == 1 else MatchAny(field, words)
 
 
 def _condition(field: str, asked: Any, kind: IndexKind = "float") -> Condition:
     """Return the condition for words, or for a range. The bounds of whole numbers are made whole, since an
     engine may cut a fraction off a bound."""
-    from qdrant_client import models
-
     if kind == "keyword":
         return _match(field, asked)
     bounds = {name: bound for name in BOUNDS if (bound := getattr(asked, name)) is not None}
     if kind == "datetime":
-        return models.FieldCondition(key=field, range=models.DatetimeRange(**bounds))
+        return DatetimeRange(field, **bounds)
     if kind == "integer":
         rounded = {"gte": math.ceil, "lt": math.ceil, "lte": math.floor, "gt": math.floor}
         bounds = {name: rounded[name](bound) for name, bound in bounds.items()}
-    return models.FieldCondition(key=field, range=models.Range(**bounds))
+    return Range(field, **bounds)
 
 
 def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condition:
     """Return the condition on a metadata column; words of a query string become values of its kind."""
-    from qdrant_client import models
-
     kind = indexes.get(field)
     if kind is None:
         known = ", ".join(sorted(f for f in indexes if f.startswith("metadata."))) or "none"
@@ -336,7 +334,7 @@ def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condi
         return _match(field, [_cast(field, item, kind) for item in values])
     # numbers and dates are matched by range; whole numbers too, whose column may just become one of fractions
     equal = [_equal(field, item, kind) for item in values]
-    return equal[0] if len(equal) == 1 else models.Filter(should=equal)
+    return equal[0] if len(equal) == 1 else Filter(should=tuple(equal))
 
 
 def _within(field: str, bounds: dict[str, Any], kind: IndexKind) -> Condition:
@@ -353,13 +351,11 @@ def _within(field: str, bounds: dict[str, Any], kind: IndexKind) -> Condition:
 
 
 def _equal(field: str, value: object, kind: IndexKind) -> Condition:
-    from qdrant_client import models
-
     if kind == "datetime":
         return _within(field, {"gte": value, "lte": value}, kind)
     found = _cast(field, value, kind)
     if kind == "bool" or (abs(found) > _EXACT_INTEGERS and kind == "integer"):
-        return models.FieldCondition(key=field, match=models.MatchValue(value=found))
+        return MatchValue(field, found)
     return _condition(field, NumberRange(gte=found, lte=found))
 
 
@@ -381,15 +377,6 @@ def _as(cls: type[_Range], bounds: dict[str, Any], field: str) -> _Range:
         return cls.model_validate(bounds)
     except ValidationError as error:
         raise BadRequest(f"The condition on {field}: {first_mistake(error)}.", field=field) from None
-
-
-def _raw(where: dict[str, Any], indexes: Mapping[str, IndexKind]) -> Filter:
-    from qdrant_client import models
-
-    try:
-        return models.Filter.model_validate(_read_raw(where, indexes))
-    except ValidationError as error:
-        raise BadRequest(f"'where' is not a Qdrant filter: {first_mistake(error)}.") from None
 
 
 def _read_raw(tree: Any, indexes: Mapping[str, IndexKind]) -> Any:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vitrine.services.domain import Embeddings, Hit, Payload
+from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.base import VectorStore
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
 
 BATCH = 2_000
 

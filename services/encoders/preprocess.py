@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrine.services.domain import Preprocessing
+from vitrine.services.encoders.folders.foreign import refuse_own_code
+from vitrine.services.encoders.folders.json_file import read_json
+from vitrine.services.encoders.folders.layout import OPEN_CLIP_CONFIG, is_open_clip, is_timm
 from vitrine.services.encoders.folders.other_libraries import parse_open_clip, parse_timm
 from vitrine.services.encoders.folders.processor import names_known_kind, parse_processor
-from vitrine.services.encoders.pretrained import OPEN_CLIP_CONFIG, is_timm, read_json, refuse_own_code
 from vitrine.services.errors import ModelUnavailable
 
 if TYPE_CHECKING:
@@ -74,13 +76,13 @@ def read_preprocessing(folder: Path) -> Preprocessing:
     Raises ModelUnavailable where the folder has none, or asks for steps that are not reproduced here, such as
     patches of varying size or padding.
     """
+    if is_open_clip(folder):
+        return parse_open_clip(read_json(folder / OPEN_CLIP_CONFIG))
     config = read_json(folder / "config.json")
-    if processor := _processor_file(folder):
+    if (processor := _processor_file(folder)) is not None:
         if not names_known_kind(processor):
             refuse_own_code(folder)
         return parse_processor(processor, config)
-    if open_clip := read_json(folder / OPEN_CLIP_CONFIG):
-        return parse_open_clip(open_clip)
     if is_timm(config):
         return parse_timm(config)
     refuse_own_code(folder)
@@ -90,11 +92,19 @@ def read_preprocessing(folder: Path) -> Preprocessing:
     )
 
 
-def _processor_file(folder: Path) -> Mapping[str, Any]:
-    """Return what transformers' file says on images; the newer processor_config.json comes first, where it
-    does."""
+def _processor_file(folder: Path) -> Mapping[str, Any] | None:
+    """Return what transformers' file says on images, None where there is none; the newer
+    processor_config.json comes first, where it says anything on them."""
     inner = read_json(folder / "processor_config.json").get("image_processor")
-    return inner if isinstance(inner, Mapping) else read_json(folder / "preprocessor_config.json")
+    if isinstance(inner, Mapping):
+        return inner
+    file = folder / "preprocessor_config.json"
+    if not file.is_file():
+        return None
+    tree = read_json(file)
+    if not tree and file.read_bytes().strip() != b"{}":
+        raise ModelUnavailable(f"{file} is not a JSON object: take the file of the original model.")
+    return tree
 
 
 def _resize_shortest(

@@ -9,11 +9,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitrine.services.encoders.pretrained import check_folder
+from vitrine.services.encoders.folders.layout import (
+    CONFIG,
+    MODULES,
+    OPEN_CLIP_CONFIG,
+    find_layout,
+    is_open_clip,
+)
+from vitrine.services.encoders.folders.no_model import why_no_model
 from vitrine.services.encoders.reference import STORED, EncoderReference
 from vitrine.services.errors import ModelUnavailable
 
@@ -67,20 +74,28 @@ def resolve_model(
     for folder in candidates:
         if has_weights(folder):
             return resolve_folder(folder)
+    if (named := _named(reference.model)) in candidates and named.exists():
+        raise ModelUnavailable(why_no_model(named))  # who names a folder does not mean one of the hub
     of_a_folder = (reference.revision or "").startswith(LOCAL_REVISION)
     if _HUB_NAME.fullmatch(reference.model) and not of_a_folder:
-        found = _from_cache(reference) or (None if offline else _from_hub(reference, models_folder))
+        try:
+            found = _from_cache(reference) or (None if offline else _from_hub(reference, models_folder))
+        except ModelUnavailable as error:
+            raise ModelUnavailable(_incomplete(candidates) or error.message) from error
         if found is not None:
             return found
-    if incomplete := next((folder for folder in candidates if folder.is_dir()), None):
-        raise ModelUnavailable(_incomplete(incomplete))
+    if incomplete := _incomplete(candidates):
+        raise ModelUnavailable(incomplete)
     why = "offline mode is on" if offline else "no such hub model"
     raise ModelUnavailable(_missing(reference, models_folder, why))
 
 
 def resolve_folder(folder: Path) -> ResolvedModel:
-    """Return the model of a folder that holds an encoder, with the digest of its contents as revision."""
-    return ResolvedModel(folder, folder_revision(folder))
+    """Return the model of a folder that holds an encoder, with the digest of its contents as revision. Its
+    path is where config and weights lie."""
+    found = find_layout(folder)
+    path = folder if found is None else found.path
+    return ResolvedModel(path, folder_revision(path))
 
 
 def folder_revision(folder: Path) -> str:
@@ -102,18 +117,25 @@ def _file_digest(file: Path, size: int, modified_ns: int) -> str:
 
 
 def relevant_files(folder: Path) -> Iterator[Path]:
-    """Yield the config, weight and tokenizer files of an encoder, at any depth, without hidden ones."""
+    """Yield the config, weight and tokenizer files of an encoder, at any depth, without hidden ones. In
+    open_clip's layout its own config takes the place of config.json."""
+    own = is_open_clip(folder)
     for pattern in (*_CONFIGS, *_WEIGHTS):
+        pattern = OPEN_CLIP_CONFIG if own and pattern == CONFIG else pattern
         for file in folder.rglob(pattern):
             if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
                 yield file
 
 
 def _candidates(model: str, models_folder: Path) -> Iterator[Path]:
-    yield Path(model).expanduser()
+    yield _named(model)
     if not Path(model).is_absolute():
         yield models_folder / _last_part(model)
         yield models_folder / model.replace("/", "--")
+
+
+def _named(model: str) -> Path:
+    return Path(model).expanduser()
 
 
 def _last_part(model: str) -> str:
@@ -121,17 +143,13 @@ def _last_part(model: str) -> str:
 
 
 def has_weights(folder: Path) -> bool:
-    """Return whether the folder has a config.json and safetensors weights."""
-    return (folder / "config.json").is_file() and any(folder.rglob("*.safetensors"))
+    """Return whether the folder has a model's config and safetensors weights, in any layout that is known."""
+    return find_layout(folder) is not None
 
 
-def _incomplete(folder: Path) -> str:
-    """Return a sentence that says why a folder is not an encoder."""
-    try:
-        check_folder(folder)
-    except ModelUnavailable as error:
-        return error.message
-    return f"{folder} has no config.json: it does not say what model its weights are of."
+def _incomplete(candidates: Sequence[Path]) -> str | None:
+    """Return a sentence on the first folder that is there: why it is not an encoder. None where none is."""
+    return next((why_no_model(folder) for folder in candidates if folder.exists()), None)
 
 
 def _from_cache(reference: EncoderReference) -> ResolvedModel | None:
@@ -143,7 +161,8 @@ def _from_cache(reference: EncoderReference) -> ResolvedModel | None:
     except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError):
         return None
     # a snapshot may hold some files only; its folder is called by the commit
-    return ResolvedModel(path, path.name) if has_weights(path) else None
+    found = find_layout(path)
+    return ResolvedModel(found.path, path.name) if found else None
 
 
 def _from_hub(reference: EncoderReference, models_folder: Path) -> ResolvedModel:
@@ -153,20 +172,30 @@ def _from_hub(reference: EncoderReference, models_folder: Path) -> ResolvedModel
         # one short question first: a download retries for minutes where no hub can be reached
         commit = HfApi().model_info(reference.model, revision=reference.revision, timeout=_HUB_TIMEOUT_S).sha
         path = Path(
-            snapshot_download(reference.model, revision=commit, allow_patterns=[*_CONFIGS, *_WEIGHTS])
+            snapshot_download(
+                reference.model,
+                revision=commit,
+                allow_patterns=[*_CONFIGS, OPEN_CLIP_CONFIG, MODULES, *_WEIGHTS],
+            )
         )
     except Exception as error:  # the hub client raises a dozen kinds: HTTP, network, file system
         raise ModelUnavailable(
             _missing(reference, models_folder, f"the hub says: {_first_line(error)}")
         ) from error
-    if not has_weights(path):
+    found = find_layout(path)
+    if found is None:
         raise ModelUnavailable(
             f"{reference.model} at {path.name} has no safetensors weights; pickled weights are not loaded."
         )
-    return ResolvedModel(path, path.name)
+    return ResolvedModel(found.path, path.name)
 
 
 def _missing(reference: EncoderReference, models_folder: Path, why: str) -> str:
+    if reference.model.startswith(("/", "~")):
+        return (
+            f"There is no folder {reference.model} on this machine: name one that holds a config.json, "
+            "*.safetensors, preprocessor and tokenizer files."
+        )
     at = f" at revision {reference.revision}" if reference.revision else ""
     return (
         f"The weights of {reference.model}{at} are not on this machine ({why}). Put its config.json, "

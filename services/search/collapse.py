@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from vitrine.services.artifacts.duplicates import FIELD, group_of
 from vitrine.services.domain import Hit, Query
+from vitrine.services.filters.conditions import Filter, HasId, MatchAny
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
 
 
 def collapsed(
@@ -55,10 +52,6 @@ def _others(
 
 
 def _in_groups(query: Query, groups: Mapping[str, str]) -> Filter:
-    from qdrant_client import models
-
-    inside = models.FieldCondition(key=FIELD, match=models.MatchAny(any=sorted(set(groups.values()))))
-    excluded = [models.HasIdCondition(has_id=list(query.exclude))] if query.exclude else None
-    return models.Filter(
-        must=[inside, *([query.filter] if query.filter is not None else [])], must_not=excluded
-    )
+    inside = MatchAny(FIELD, tuple(sorted(set(groups.values()))))
+    excluded = (HasId(query.exclude),) if query.exclude else ()
+    return Filter(must=(inside,) if query.filter is None else (inside, query.filter), must_not=excluded)

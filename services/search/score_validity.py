@@ -14,12 +14,19 @@ from typing import TYPE_CHECKING, Any
 from vitrine.services.artifacts.taggers import score_field
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.domain import Payload
+from vitrine.services.filters.conditions import (
+    Condition,
+    Filter,
+    HasId,
+    HasVector,
+    IsEmpty,
+    MatchValue,
+    MinShould,
+    Nested,
+)
 from vitrine.services.values.field_paths import field_path
-from vitrine.services.vector_store.fields import clause_list
 
 if TYPE_CHECKING:
-    from qdrant_client.models import Condition, Filter
-
     from vitrine.services.category.catalog import Catalog, Category
 
 
@@ -88,67 +95,43 @@ def index_sources(catalog: Catalog, category: str, tags: Iterable[str]) -> Categ
 def narrowed(filter: Filter | None, sources: Mapping[str, Source], *fields: str) -> Filter | None:
     """Return the filter with each condition on a field of ``sources`` restricted to values from its source.
     The ``fields`` that the query orders by or counts are restricted as well."""
-    from qdrant_client import models
-
     inner = None if filter is None else _narrowed_filter(filter, sources)
-    given = [_given(sources[field]) for field in fields if field in sources]
+    given = tuple(_given(sources[field]) for field in fields if field in sources)
     if not given:
         return inner
-    return models.Filter(must=given if inner is None else [*given, inner])
+    return Filter(must=given if inner is None else (*given, inner))
 
 
 def _narrowed_filter(filter: Filter, sources: Mapping[str, Source]) -> Filter:
-    from qdrant_client import models
-
     least = filter.min_should
-    return models.Filter(
+    return Filter(
         must=_clause(filter.must, sources),
         should=_clause(filter.should, sources),
         must_not=_clause(filter.must_not, sources),
-        min_should=least
-        and models.MinShould(conditions=_clause(least.conditions, sources) or [], min_count=least.min_count),
+        min_should=least and MinShould(_clause(least.conditions, sources), least.min_count),
     )
 
 
-def _clause(clause: Any, sources: Mapping[str, Source]) -> list[Condition] | None:
-    return None if clause is None else [_condition(each, sources) for each in clause_list(clause)]
+def _clause(clause: tuple[Condition, ...], sources: Mapping[str, Source]) -> tuple[Condition, ...]:
+    return tuple(_condition(each, sources) for each in clause)
 
 
-def _condition(condition: Any, sources: Mapping[str, Source]) -> Condition:
-    from qdrant_client import models
-
-    found: Condition = condition
-    if isinstance(condition, models.Filter):
-        found = _narrowed_filter(condition, sources)
-    elif isinstance(condition, models.FieldCondition) and condition.key in sources:
-        absent = condition.is_empty is True
-        found = (
-            _either(condition, sources[condition.key]) if absent else _both(condition, sources[condition.key])
-        )
-    elif isinstance(condition, models.IsEmptyCondition) and condition.is_empty.key in sources:
-        found = _either(condition, sources[condition.is_empty.key])
-    return found
-
-
-def _both(condition: Condition, source: Source) -> Condition:
-    from qdrant_client import models
-
-    return models.Filter(must=[condition, _given(source)])
+def _condition(condition: Condition, sources: Mapping[str, Source]) -> Condition:
+    if isinstance(condition, Filter):
+        return _narrowed_filter(condition, sources)
+    if isinstance(condition, HasId | HasVector | Nested) or condition.key not in sources:
+        return condition
+    source = sources[condition.key]
+    if isinstance(condition, IsEmpty) and condition.empty:
+        return _either(condition, source)
+    return Filter(must=(condition, _given(source)))
 
 
 def _either(condition: Condition, source: Source) -> Condition:
     """Return a condition for: absent, or given by another tagger, which is as good as absent."""
-    from qdrant_client import models
-
-    return models.Filter(should=[condition, models.Filter(must_not=[_given(source)])])
+    return Filter(should=(condition, Filter(must_not=(_given(source),))))
 
 
 def _given(source: Source) -> Condition:
-    from qdrant_client import models
-
-    by_tagger = models.FieldCondition(key=source.field, match=models.MatchValue(value=source.signature))
-    if not source.people:
-        return by_tagger
-    return models.Filter(
-        should=[by_tagger, models.IsEmptyCondition(is_empty=models.PayloadField(key=source.field))]
-    )
+    by_tagger = MatchValue(source.field, source.signature)
+    return Filter(should=(by_tagger, IsEmpty(source.field))) if source.people else by_tagger

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,6 +36,7 @@ from vitrine.services.domain import (
 from vitrine.services.encoders.base import TextEncoder
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
+from vitrine.services.filters.conditions import Filter, Range
 from vitrine.services.images.open import DecodeBudget, ImageLimits, open_image
 from vitrine.services.search.collapse import collapsed
 from vitrine.services.search.diversity import diversified
@@ -50,9 +50,6 @@ from vitrine.services.values.field_paths import value_at
 from vitrine.services.values.kinds import HELD
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
 from vitrine.services.vector_store.fields import COUNTABLE, filter_fields
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
 
 MAX_BINS = 200
 CLUSTER_FIELD = ("cluster.", "cluster:")
@@ -334,17 +331,17 @@ class Searcher:
         return narrowed(chosen, unsettled_sources(asked), *fields)
 
     def _bins(
-        self, cat: Category, field: str, chosen: object, edges: np.ndarray[tuple[int], np.dtype[np.float64]]
+        self,
+        cat: Category,
+        field: str,
+        chosen: Filter | None,
+        edges: np.ndarray[tuple[int], np.dtype[np.float64]],
     ) -> list[Bin]:
-        from qdrant_client import models
-
         found = []
         for number, (low, high) in enumerate(pairwise(edges.tolist()), 1):
             last = number == len(edges) - 1
-            span = models.FieldCondition(
-                key=field, range=models.Range(gte=low, lte=high if last else None, lt=None if last else high)
-            )
-            both = models.Filter(must=[span, chosen] if isinstance(chosen, models.Filter) else [span])
+            span = Range(field, gte=low, lte=high if last else None, lt=None if last else high)
+            both = Filter(must=(span,) if chosen is None else (span, chosen))
             found.append(Bin(low, high, self.vectors.count(cat.name, both)))
         return found
 

@@ -14,13 +14,12 @@ from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.read_all import BATCH, read_all
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import TooFewExamples
+from vitrine.services.filters.conditions import Filter
 from vitrine.services.taggers.logistic import balanced_weights, fit_logistic, platt
 from vitrine.services.taggers.ranking_metrics import average_precision, best_threshold, roc_auc
 from vitrine.services.threads import one_blas_thread
 
 if TYPE_CHECKING:
-    from qdrant_client.models import Filter
-
     from vitrine.services.vector_store.base import VectorStore
 
 LEAST = 2

@@ -23,14 +23,13 @@ from vitrine.services.category.payload import clean_name
 from vitrine.services.category.read_all import BATCH, read_all
 from vitrine.services.domain import Embeddings, EncoderSpec, Hit, Near, Query
 from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch, TooFewExamples
+from vitrine.services.filters.conditions import Filter, HasId, MatchValue
 from vitrine.services.search.searcher import unit
 from vitrine.services.taggers.classify import encoder_of
 from vitrine.services.taggers.fit_one import Examples, Refit, background_size, fit_head, read_examples
 from vitrine.services.taggers.saving import save_heads
 
 if TYPE_CHECKING:
-    from qdrant_client.models import Filter
-
     from vitrine.services.category.catalog import Category
     from vitrine.services.runtime import Runtime
 
@@ -325,12 +324,9 @@ def _vector_to_train(runtime: Runtime, cat: Category, tag: str, using: str | Non
 def _asked(cat: Category, tag: str, exclude: Sequence[str] = ()) -> tuple[Filter, Filter | None, Filter]:
     """Return filters of the images that were accepted, that were rejected (None: none ever was), and of all
     others but ``exclude``."""
-    from qdrant_client import models
-
-    yes = models.FieldCondition(key="tags", match=models.MatchValue(value=tag))
-    no = models.FieldCondition(key="rejected_tags", match=models.MatchValue(value=tag))
+    yes, no = MatchValue("tags", tag), MatchValue("rejected_tags", tag)
     known = "rejected_tags" in cat.indexes
-    judged: list[models.Condition] = [yes, no] if known else [yes]
-    shown: list[models.Condition] = [models.HasIdCondition(has_id=list(exclude))] if exclude else []
-    rejected = models.Filter(must=[no], must_not=[yes]) if known else None
-    return models.Filter(must=[yes]), rejected, models.Filter(must_not=[*judged, *shown])
+    judged = (yes, no) if known else (yes,)
+    shown = (HasId(tuple(exclude)),) if exclude else ()
+    rejected = Filter(must=(no,), must_not=(yes,)) if known else None
+    return Filter(must=(yes,)), rejected, Filter(must_not=(*judged, *shown))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -20,13 +20,12 @@ from vitrine.services.domain import (
     Page,
     Payload,
     Point,
+    Quantization,
     Query,
     VectorSpec,
 )
 from vitrine.services.errors import BadVector, UnknownVector
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
+from vitrine.services.filters.conditions import Filter
 
 NORM_TOLERANCE = 1e-3
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -70,6 +69,11 @@ class VectorStore(Protocol):
     def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
         """Index a payload field by this kind from now on, whatever index it had. The payloads stay as they
         are."""
+        ...
+
+    def set_quantization(self, collection: str, quantization: Quantization | None) -> None:
+        """Keep quantised copies of the vectors in the search index, or none. What is indexed already is
+        indexed anew, in the background; ``optimize`` waits for it."""
         ...
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:

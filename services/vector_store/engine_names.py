@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vitrine.services.domain import Payload
+from vitrine.services.filters.conditions import Filter
+from vitrine.services.filters.write import filter_json
 from vitrine.services.values.field_paths import field_path, path_keys
-from vitrine.services.vector_store.fields import filter_fields
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
 
 _OUT = {'"': "%22", "\\": "%5C", "%": "%25"}
 _BACK = {code: character for character, code in _OUT.items()}
@@ -86,24 +84,9 @@ def engine_selection(with_payload: bool | Iterable[str]) -> bool | list[str]:
     )
 
 
-def engine_filter(filter: Filter | None) -> Filter | None:
-    """Return the filter with the engine's paths."""
-    from qdrant_client import models
-
-    if filter is None or all(engine_path(field) == field for field in filter_fields(filter)):
-        return filter
-    return models.Filter.model_validate(engine_plain(filter.model_dump(exclude_none=True, by_alias=True)))
-
-
-def engine_plain(tree: Any) -> Any:
-    """Return the JSON of a filter with the engine's paths: whatever is called ``key`` there is a field
-    path."""
-    if isinstance(tree, dict):
-        return {
-            name: engine_path(value) if name == "key" and isinstance(value, str) else engine_plain(value)
-            for name, value in tree.items()
-        }
-    return [engine_plain(item) for item in tree] if isinstance(tree, list) else tree
+def engine_filter(filter: Filter | None) -> dict[str, Any] | None:
+    """Return the filter in Qdrant's JSON, with the engine's paths."""
+    return None if filter is None else filter_json(filter, engine_path)
 
 
 def _renamed(payload: Mapping[str, Any], marks: str, rename: Callable[[str], str]) -> Payload:

@@ -9,30 +9,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from vitrine.services.domain import CollectionSchema, IndexKind
 from vitrine.services.errors import BadRequest, BadVector, UnknownField
+from vitrine.services.filters.conditions import (
+    Condition,
+    DatetimeRange,
+    Filter,
+    HasId,
+    HasVector,
+    MatchAny,
+    MatchExcept,
+    MatchValue,
+    Nested,
+    OnField,
+    Range,
+)
 from vitrine.services.vector_store.base import check_ids
-
-if TYPE_CHECKING:  # importing it costs over a second; who holds a Filter has paid already
-    from qdrant_client.models import FieldCondition, Filter
 
 ANY_KIND: Final = ("keyword", "integer", "float", "bool", "datetime")
 NUMBER: Final = ("integer", "float")
 ORDERED: Final = ("integer", "float", "datetime")
 COUNTABLE: Final = ("keyword", "integer", "bool")
-
-_CLAUSES = (
-    "match",
-    "range",
-    "geo_bounding_box",
-    "geo_radius",
-    "geo_polygon",
-    "values_count",
-    "is_empty",
-    "is_null",
-)
 
 
 def filter_fields(filter: Filter | None) -> set[str]:
@@ -55,10 +54,8 @@ def check_fields(schema: CollectionSchema, fields: Iterable[str]) -> None:
 
 
 def check_filter(schema: CollectionSchema, filter: Filter | None) -> None:
-    """Raise ``UnknownField`` if a field has no index, ``BadRequest`` if its index cannot answer the clause.
-
-    A clause that neither engine's surface covers here (full text, geo, slices) is ``BadRequest`` too.
-    """
+    """Raise ``UnknownField`` if a field has no index, ``BadRequest`` if its index does not answer the
+    clause."""
     needs = list(_needs(filter))
     check_fields(schema, {field for field, _ in needs})
     for field, kinds in needs:
@@ -91,7 +88,7 @@ def _check_kind(schema: CollectionSchema, field: str, kinds: tuple[IndexKind, ..
 def _needs(filter: Filter | None, prefix: str = "") -> Iterator[tuple[str, tuple[IndexKind, ...]]]:
     """Yield each field path of the filter with the index kinds that can answer its clause."""
     if filter is not None:
-        for condition in conditions(filter):
+        for condition in filter.conditions():
             yield from _condition_needs(condition, prefix)
 
 
@@ -105,97 +102,36 @@ def _check_has_id(ids: Iterable[object]) -> None:
             raise BadRequest(f"has_id: {error.message}", field="has_id") from None
 
 
-def conditions(filter: Filter) -> Iterator[Any]:
-    """Yield the direct conditions of a filter, whatever clause they are in."""
-    for clause in (filter.must, filter.should, filter.must_not):
-        yield from clause_list(clause)
-    if filter.min_should is not None:
-        yield from filter.min_should.conditions
-
-
-def clause_list(clause: Any) -> list[Any]:
-    """Return a clause (a list of conditions, a single one, or None) as a list."""
-    if clause is None:
-        return []
-    return list(clause) if isinstance(clause, list | tuple) else [clause]
-
-
-def _condition_needs(condition: Any, prefix: str) -> Iterator[tuple[str, tuple[IndexKind, ...]]]:
-    from qdrant_client import models
-
-    if isinstance(condition, models.Filter):
+def _condition_needs(condition: Condition, prefix: str) -> Iterator[tuple[str, tuple[IndexKind, ...]]]:
+    if isinstance(condition, Filter):
         yield from _needs(condition, prefix)
-    elif isinstance(condition, models.NestedCondition):
-        key = condition.nested.key.removesuffix("[]")
-        yield from _needs(condition.nested.filter, f"{prefix}{key}[].")
-    elif isinstance(condition, models.FieldCondition):
+    elif isinstance(condition, Nested):
+        yield from _needs(condition.filter, f"{prefix}{condition.key.removesuffix('[]')}[].")
+    elif isinstance(condition, HasId):
+        _check_has_id(condition.ids)
+    elif not isinstance(condition, HasVector):
         yield prefix + condition.key, _clause_kinds(condition)
-    elif isinstance(condition, models.IsEmptyCondition):
-        yield prefix + condition.is_empty.key, ANY_KIND
-    elif isinstance(condition, models.IsNullCondition):
-        yield prefix + condition.is_null.key, ANY_KIND
-    elif isinstance(condition, models.HasIdCondition):
-        _check_has_id(condition.has_id)
-    elif not isinstance(condition, models.HasVectorCondition):
-        said = ", ".join(condition.model_dump(exclude_none=True)) or "nothing"
+
+
+def _clause_kinds(condition: OnField) -> tuple[IndexKind, ...]:
+    """Return the kinds of index that can answer the condition."""
+    if isinstance(condition, MatchValue):
+        return (_value_kind(condition.value),)
+    if isinstance(condition, MatchAny | MatchExcept):
+        return (_value_kind(condition.values[0]),) if condition.values else ("keyword", "integer")
+    if isinstance(condition, Range):
+        return _number(condition)
+    return ("datetime",) if isinstance(condition, DatetimeRange) else ANY_KIND
+
+
+def _number(range: Range) -> tuple[IndexKind, ...]:
+    bounds = (range.gte, range.lte, range.gt, range.lt)
+    if not all(bound is None or math.isfinite(bound) for bound in bounds):
         raise BadRequest(
-            f"A filter cannot hold a condition that says {said}: use field, id, vector and nested conditions."
-        )
-
-
-def one_clause(condition: FieldCondition) -> str:
-    """Return the name of the condition's only clause. ``BadRequest`` if it has several: engines read those as
-    any of them, or drop some."""
-    given = [name for name in _CLAUSES if getattr(condition, name) is not None]
-    if len(given) != 1:
-        what = f"{len(given)} clauses ({', '.join(given)})" if given else "no clause"
-        raise BadRequest(
-            f"The condition on field {condition.key!r} has {what}: give each field condition exactly one, "
-            "and put several conditions into `must` where all must hold.",
-            field=condition.key,
-        )
-    return given[0]
-
-
-def _clause_kinds(condition: FieldCondition) -> tuple[IndexKind, ...]:
-    from qdrant_client import models
-
-    clause = one_clause(condition)
-    if clause == "match":
-        return _match_kinds(condition.key, condition.match)
-    if clause == "range":
-        return ("datetime",) if isinstance(condition.range, models.DatetimeRange) else _number(condition)
-    if clause in ("values_count", "is_empty", "is_null"):
-        return ANY_KIND
-    raise BadRequest(
-        f"The filter on field {condition.key!r} uses {clause}: Vitrine has no geo index.", field=condition.key
-    )
-
-
-def _number(condition: FieldCondition) -> tuple[IndexKind, ...]:
-    bounds = [b for b in (vars(condition.range) if condition.range else {}).values() if b is not None]
-    if not all(math.isfinite(bound) for bound in bounds):
-        raise BadRequest(
-            f"The range on field {condition.key!r} has a NaN or infinite bound: leave that bound out.",
-            field=condition.key,
+            f"The range on field {range.key!r} has a NaN or infinite bound: leave that bound out.",
+            field=range.key,
         )
     return NUMBER
-
-
-def _match_kinds(field: str, match: Any) -> tuple[IndexKind, ...]:
-    from qdrant_client import models
-
-    if isinstance(match, models.MatchValue):
-        return (_value_kind(match.value),)
-    if isinstance(match, models.MatchAny | models.MatchExcept):
-        values = match.any if isinstance(match, models.MatchAny) else match.except_
-        return (_value_kind(values[0]),) if values else ("keyword", "integer")
-    said = ", ".join(match.model_dump(exclude_none=True))
-    raise BadRequest(
-        f"The filter on field {field!r} matches by {said}: Vitrine has no full-text index. "
-        "Match whole values, or search by text.",
-        field=field,
-    )
 
 
 def _value_kind(value: object) -> IndexKind:

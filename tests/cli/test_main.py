@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run, environment
+from vitrine.cli.command_list import COMMANDS as COMMAND_LIST
+from vitrine.cli.command_list import load
 from vitrine.services.errors import StoreLocked
 
 HEAVY = ["torch", "transformers", "qdrant_client", "numpy", "fastapi", "PIL"]
@@ -54,6 +56,12 @@ def test_every_command_explains_itself(vitrine: Run, command: list[str]) -> None
     answer = vitrine(*command, "--help")
     assert answer.code == 0
     assert "Usage: vitrine" in answer.out.replace("root", "vitrine")
+
+
+@pytest.mark.parametrize("name", COMMAND_LIST)
+def test_the_list_shows_each_command_as_it_describes_itself(name: str) -> None:
+    told = load(name).help.split("\n\n")[0]
+    assert COMMAND_LIST[name].summary == told
 
 
 def test_the_exit_codes_are_documented(vitrine: Run) -> None:

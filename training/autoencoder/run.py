@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from vitrine.services.category.read_all import pages
-from vitrine.services.encoders.families.autoencoder import AutoencoderConfig, save_autoencoder
+from vitrine.services.encoders.families.autoencoder import AutoencoderConfig
 from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import parse_reference
 from vitrine.services.encoders.torch_encoder import TorchEncoder
@@ -21,6 +21,7 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.images.contact_sheet import Tile, contact_sheet
 from vitrine.services.runtime import Runtime
 from vitrine.services.settings import Settings
+from vitrine.training.autoencoder.network import save_autoencoder
 from vitrine.training.autoencoder.options import AutoencoderOptions
 from vitrine.training.autoencoder.train import TrainedAutoencoder, reconstruct, train_autoencoder
 
@@ -100,7 +101,8 @@ def _perceptual(reference: str | None, settings: Settings) -> TorchEncoder:
         raise BadRequest(
             "The perceptual loss compares features of an encoder: name it by --features, such as clip."
         )
-    loaded = replace(EncoderLoader.of(settings), precision="float32").load(parse_reference(reference))
+    loader = replace(EncoderLoader.of(settings), precision="float32", runtime="torch")
+    loaded = loader.load(parse_reference(reference))
     if not isinstance(loaded, TorchEncoder):
         raise BadRequest(
             f"{reference!r} has no network to compare features of: name another encoder, such as clip."

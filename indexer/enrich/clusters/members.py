@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,18 +11,13 @@ from vitrine.indexer.job.payload_writer import Change, PayloadWriter, revise
 from vitrine.indexer.job.versions import Kind
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun, membership, path_field
 from vitrine.services.domain import Hit
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Condition, Filter
+from vitrine.services.filters.conditions import Filter, HasVector, MatchValue
 
 
 def assign_lacking(job: Job, run: ClusterRun) -> Iterator[int]:
     """Give the images that have the vector of a run but no node in it their nodes, until there are none;
     yields how many a page gave."""
-    from qdrant_client import models
-
-    has: Condition = models.HasVectorCondition(has_vector=run.using)
-    lacking = models.Filter(must=[has], must_not=[_within(run.key)])
+    lacking = Filter(must=(HasVector(run.using),), must_not=(_within(run.key),))
 
     def assigned(hits: Sequence[Hit]) -> dict[str, Change]:
         if not hits:
@@ -43,15 +37,11 @@ def assign_lacking(job: Job, run: ClusterRun) -> Iterator[int]:
 
 
 def _having(key: str) -> Filter:
-    from qdrant_client import models
-
-    return models.Filter(must=[_within(key)])
+    return Filter(must=(_within(key),))
 
 
-def _within(key: str) -> Condition:
-    from qdrant_client import models
-
-    return models.FieldCondition(key=path_field(key), match=models.MatchValue(value=ROOT))
+def _within(key: str) -> MatchValue:
+    return MatchValue(path_field(key), ROOT)
 
 
 CLUSTERS = Kind("clusters", lambda runtime: runtime.clusters, path_field, _having)

@@ -36,6 +36,7 @@ from vitrine.services.category.catalog import Category
 from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, EncoderSpec, Payload
 from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.filters.conditions import Filter, HasVector
 from vitrine.services.runtime import Runtime
 
 
@@ -190,9 +191,7 @@ def read_images(
 
     ``former``: a run whose leaves are read as well.
     """
-    from qdrant_client import models
-
-    has = models.Filter(must=[models.HasVectorCondition(has_vector=spec.name)])
+    has = Filter(must=(HasVector(spec.name),))
     total = runtime.vectors.count(category, has)
     x = np.empty((total, spec.dim), np.float32)
     ids: list[str] = []

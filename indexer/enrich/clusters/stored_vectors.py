@@ -12,11 +12,10 @@ from vitrine.services.category.field_names import find_field
 from vitrine.services.category.read_all import read_all
 from vitrine.services.domain import Embeddings, Payload
 from vitrine.services.errors import BadRequest
+from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.base import VectorStore
 
 if TYPE_CHECKING:
-    from qdrant_client.models import Filter
-
     from vitrine.services.category.catalog import Category
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from vitrine.indexer.job.payload_writer import PAGE, Change, PayloadWriter, revise
 from vitrine.services.artifacts.duplicates import FIELD, GROUPS, DuplicateGroup, DuplicateRun
 from vitrine.services.domain import Hit
+from vitrine.services.filters.conditions import Filter, IsEmpty
 from vitrine.services.runtime import Runtime
 
 
@@ -44,9 +45,7 @@ def mark(runtime: Runtime, category: str, run: DuplicateRun) -> None:
 def sweep(runtime: Runtime, category: str, run: DuplicateRun) -> int:
     """Leave on every image of the category its group of this run alone, or none. Return how many images
     changed."""
-    from qdrant_client import models
-
-    having = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key=FIELD))])
+    having = Filter(must_not=(IsEmpty(FIELD),))
     change, writer = partial(_settled, _pictures(run)), PayloadWriter(runtime, category)
     return sum(written for _, written in revise(writer, change, fields=(FIELD,), filter=having))
 

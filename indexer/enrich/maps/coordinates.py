@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,7 @@ from numpy.typing import NDArray
 from vitrine.indexer.job.versions import Kind
 from vitrine.services.artifacts.maps import axis_field, on_map
 from vitrine.services.domain import Payload
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
+from vitrine.services.filters.conditions import Filter, HasVector
 
 Places = NDArray[np.float32]
 """(n, 2): x and y of each image, in 0..1."""
@@ -28,16 +25,12 @@ def points(ids: Sequence[str], places: Places) -> dict[str, Payload]:
 
 def lacking(key: str, using: str) -> Filter:
     """Return a filter for the images that have the vector of a map but no place on it."""
-    from qdrant_client import models
-
-    return models.Filter(must=[models.HasVectorCondition(has_vector=using)], must_not=[on_map(key)])
+    return Filter(must=(HasVector(using),), must_not=(on_map(key),))
 
 
 def placed(key: str) -> Filter:
     """Return a filter for the images that have a place on a map."""
-    from qdrant_client import models
-
-    return models.Filter(must=[on_map(key)])
+    return Filter(must=(on_map(key),))
 
 
 MAPS = Kind("maps", lambda runtime: runtime.maps, partial(axis_field, axis="x"), placed)

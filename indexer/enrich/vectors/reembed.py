@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +25,8 @@ from vitrine.indexer.job.workers import MAX_BATCH_BYTES, WRITE_SECONDS, in_batch
 from vitrine.indexer.sources.records import ADOPTED
 from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Embedding, Hit
+from vitrine.services.filters.conditions import Filter, HasVector
 from vitrine.services.runtime import Runtime
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
 
 BATCH_SIZE = 128
 """Vectors written at a time: one flush serves them all."""
@@ -134,9 +132,7 @@ def fill_category(
 
 def lacks(using: str) -> Filter:
     """Return the filter of the images without a named vector."""
-    from qdrant_client import models
-
-    return models.Filter(must_not=[models.HasVectorCondition(has_vector=using)])
+    return Filter(must_not=(HasVector(using),))
 
 
 class VectorFiller:

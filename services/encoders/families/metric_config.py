@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vitrine.services.domain import Preprocessing
+from vitrine.services.encoders.folders.json_file import read_json
 from vitrine.services.encoders.precision import Precision
-from vitrine.services.encoders.pretrained import read_json
 from vitrine.services.errors import ModelUnavailable
 
 KIND, FORMAT = "metric-encoder", 1

@@ -17,6 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from vitrine.services.encoders.folders.layout import CONFIG, OPEN_CLIP_CONFIG
 from vitrine.services.encoders.reference import STORED, EncoderReference
 from vitrine.services.encoders.registry import EncoderFamily
 from vitrine.services.encoders.resolve import (
@@ -30,8 +31,9 @@ from vitrine.services.errors import BadRequest, ModelUnavailable
 from vitrine.services.object_store.base import ObjectStore, list_keys
 from vitrine.services.object_store.keys import ENCODERS, check_key
 
-LAST = "config.json"
-"""Written after all other files: an encoder without it was never completely stored."""
+LAST = (CONFIG, OPEN_CLIP_CONFIG)
+"""The config, one of them, is written after all other files: an encoder without it was never completely
+stored."""
 COMPANIONS = ("split.json", "report.*")
 """What travels along without being part of the encoder's revision."""
 _VERSION_DIGITS = 16
@@ -73,7 +75,7 @@ def save_stored(objects: ObjectStore, folder: Path, prefix: str) -> str:
     companions = {
         file.name: file for pattern in COMPANIONS for file in folder.glob(pattern) if file.is_file()
     }
-    for name, file in sorted((companions | files).items(), key=lambda item: (item[0] == LAST, item[0])):
+    for name, file in sorted((companions | files).items(), key=lambda item: (item[0] in LAST, item[0])):
         key = f"{model.removeprefix(STORED)}/{name}"
         there = objects.stat(key)
         if name in files and there is not None and there.size == file.stat().st_size:
@@ -86,9 +88,9 @@ def storable_files(folder: Path) -> dict[str, Path]:
     """Return the files that make an encoder, by their names in its folder. ``ModelUnavailable`` if it holds
     none."""
     files = {file.relative_to(folder).as_posix(): file for file in relevant_files(folder)}
-    if LAST not in files or not any(name.endswith(".safetensors") for name in files):
+    if not files.keys() & set(LAST) or not any(name.endswith(".safetensors") for name in files):
         raise ModelUnavailable(
-            f"{folder} holds no trained encoder: name a folder with {LAST} and *.safetensors files."
+            f"{folder} holds no trained encoder: name a folder with {CONFIG} and *.safetensors files."
         )
     return files
 
@@ -102,7 +104,7 @@ def stored_model(prefix: str, revision: str) -> str:
 def is_stored(objects: ObjectStore, model: str) -> bool:
     """Return whether all of an encoder lies in the object store."""
     prefix, version = _parse(model)
-    return objects.stat(f"{prefix}/{version}/{LAST}") is not None
+    return any(objects.stat(f"{prefix}/{version}/{name}") is not None for name in LAST)
 
 
 def fetch_stored(objects: ObjectStore, model: str, cache: Path) -> Path:
@@ -124,7 +126,10 @@ def fetch_stored(objects: ObjectStore, model: str, cache: Path) -> Path:
         temporary = cache / f"{_TEMPORARY}{secrets.token_hex(8)}"
         try:
             _download(objects, f"{prefix}/{version}/", temporary)
-            if not (temporary / LAST).is_file() or _version(folder_revision(temporary)) != version:
+            if (
+                not any((temporary / name).is_file() for name in LAST)
+                or _version(folder_revision(temporary)) != version
+            ):
                 raise ModelUnavailable(
                     f"The encoder {model} is not in the object store as it was promoted: promote its "
                     "folder again.",
@@ -150,7 +155,7 @@ def delete_stored(objects: ObjectStore, model: str) -> None:
     """Remove a stored encoder, ``config.json`` first."""
     prefix, version = _parse(model)
     root = f"{prefix}/{version}/"
-    for key in [root + LAST, *list_keys(objects, root)]:
+    for key in [*(root + name for name in LAST), *list_keys(objects, root)]:
         objects.delete(key)
 
 

@@ -97,12 +97,12 @@ def image_tower(tensors: Tensors, side: ImageSide, size: tuple[int, int]) -> ov.
     places = weights("embeddings.position_embedding.weight", count + 1, width)
     first = weights(anchor, width) + places[0]
     source = layers.pixels(size)
-    x = layers.patches(source, weights, "embeddings.patch_embedding", side.patch, width)
+    x = layers.patches(source, weights, "embeddings.patch_embedding", side.patch, width, bias=False)
     x = layers.before(ops.add(x, layers.constant(places[None, 1:])), first[None])
     x = stack(layers.layer_norm(x, weights, "pre_layrnorm", width, tower.eps), weights, tower)
     x = layers.layer_norm(layers.token(x, 0), weights, "post_layernorm", width, tower.eps)
     if side.projected is not None:
-        x = layers.linear(x, tensors, "visual_projection", width, side.projected)
+        x = layers.linear(x, tensors, "visual_projection", width, side.projected, bias=False)
     return layers.model(x, source, "image")
 
 
@@ -120,7 +120,7 @@ def text_tower(tensors: Tensors, side: TextSide) -> TextTower:
     # the norm is over each token alone, so that only the last of a text needs it
     x = ops.squeeze(ops.gather(x, _last_place(ids, count, side.ends), layers.whole(1), 1), layers.wholes(1))
     x = layers.layer_norm(x, weights, "final_layer_norm", width, tower.eps)
-    x = layers.linear(x, tensors, "text_projection", width, side.projected)
+    x = layers.linear(x, tensors, "text_projection", width, side.projected, bias=False)
     return TextTower(layers.model(x, ids, "text"), side.length)
 
 

@@ -49,11 +49,12 @@ def model(x: ov.Node, source: ov.Node, name: str) -> ov.Model:
     return ov.Model([ops.normalize_l2(x, wholes(1), 1e-12, "max")], [source], name)
 
 
-def linear(x: ov.Node, weights: Tensors, name: str, inputs: int, outputs: int) -> ov.Node:
-    """Return ``x`` times a matrix, plus a bias where there is one."""
+def linear(
+    x: ov.Node, weights: Tensors, name: str, inputs: int, outputs: int, *, bias: bool = True
+) -> ov.Node:
+    """Return ``x`` times a matrix, plus a bias."""
     y = ops.matmul(x, constant(weights(f"{name}.weight", outputs, inputs)), False, True)
-    bias = weights.optional(f"{name}.bias", outputs)
-    return y if bias is None else ops.add(y, constant(bias))
+    return ops.add(y, constant(weights(f"{name}.bias", outputs))) if bias else y
 
 
 def layer_norm(x: ov.Node, weights: Tensors, name: str, width: int, eps: float) -> ov.Node:
@@ -113,34 +114,38 @@ def attention(
     *,
     causal: bool = False,
     turn: Callable[[ov.Node], ov.Node] | None = None,
-    bias: ov.Node | None = None,
+    added: ov.Node | None = None,
+    biases: Sequence[bool] = (True, True, True, True),
 ) -> ov.Node:
-    """Return self-attention; ``names`` are those of the queries', keys', values' and the last linear layer.
+    """Return self-attention; ``names`` are those of the queries', keys', values' and the last linear layer,
+    ``biases`` says which of them have one.
 
     ``causal``: a token sees itself and what is before it. ``turn`` turns queries and keys by their place.
-    ``bias`` (1, heads, t, t) is added to the products.
+    ``added`` (1, heads, t, t) is added to their products.
     """
     width, heads = tower.width, tower.heads
     query, key, value = (
-        split_heads(linear(x, weights, name, width, width), heads, width) for name in names[:3]
+        split_heads(linear(x, weights, name, width, width, bias=bias), heads, width)
+        for name, bias in zip(names[:3], biases, strict=False)
     )
     if turn is not None:
         query, key = turn(query), turn(key)
     mixed = (
         ops.scaled_dot_product_attention(query, key, value, causal=causal)
-        if bias is None
-        else ops.scaled_dot_product_attention(query, key, value, bias)
+        if added is None
+        else ops.scaled_dot_product_attention(query, key, value, added)
     )
-    return linear(join_heads(mixed, width), weights, names[3], width, width)
+    return linear(join_heads(mixed, width), weights, names[3], width, width, bias=biases[3])
 
 
-def patches(x: ov.Node, weights: Tensors, name: str, patch: tuple[int, int], width: int) -> ov.Node:
+def patches(
+    x: ov.Node, weights: Tensors, name: str, patch: tuple[int, int], width: int, *, bias: bool = True
+) -> ov.Node:
     """Return the tokens of an image, one a patch, row by row; what is beyond the last whole patch is cut."""
     kernel = constant(weights(f"{name}.weight", width, 3, *patch))
     y = ops.convolution(x, kernel, list(patch), [0, 0], [0, 0], [1, 1])
     tokens = ops.transpose(ops.reshape(y, wholes(0, width, -1), True), wholes(0, 2, 1))
-    bias = weights.optional(f"{name}.bias", width)
-    return tokens if bias is None else ops.add(tokens, constant(bias))
+    return ops.add(tokens, constant(weights(f"{name}.bias", width))) if bias else tokens
 
 
 def before(x: ov.Node, tokens: NDArray[np.float32]) -> ov.Node:
@@ -160,3 +165,8 @@ def mean_of_tokens(x: ov.Node, first: int = 0) -> ov.Node:
     if first:
         x = ops.slice(x, wholes(first), wholes(np.iinfo(np.int32).max), wholes(1), wholes(1))
     return ops.reduce_mean(x, wholes(1), False)
+
+
+def scaled(x: ov.Node, weights: Tensors, name: str, width: int) -> ov.Node:
+    """Return tokens with each of their numbers times a weight of its own."""
+    return ops.multiply(x, constant(weights(name, width)))

@@ -36,7 +36,7 @@ def build(
     x = _embed(source, tensors, tower, size, keys.pair("patch_size", 16))
     # transformers 5 saves the layers of MSN's classifier without the prefix
     bare = not tensors.has(_FIRST_LAYER) and root.has(_FIRST_LAYER)
-    x = _stack(x, root if bare else tensors, tower)
+    x = _stack(x, root if bare else tensors, tower, keys.flag("qkv_bias", True))
     x = layers.layer_norm(x, tensors, "layernorm", tower.width, tower.eps)
     x, dim, pooling = _pool(x, tensors, keys, tower, kind)
     tensors.complete()
@@ -60,13 +60,14 @@ def _embed(
     return layers.before(x, first + places[0, : len(names)])
 
 
-def _stack(x: ov.Node, weights: Tensors, tower: Tower) -> ov.Node:
+def _stack(x: ov.Node, weights: Tensors, tower: Tower, bias: bool) -> ov.Node:
     """Return tokens after the layers of a ViT."""
     for number in range(tower.layers):
         layer = weights.under(f"encoder.layer.{number}.")
         names = [f"attention.attention.{name}" for name in ("query", "key", "value")]
         y = layers.layer_norm(x, layer, "layernorm_before", tower.width, tower.eps)
-        x = ops.add(x, layers.attention(y, layer, [*names, "attention.output.dense"], tower))
+        names.append("attention.output.dense")
+        x = ops.add(x, layers.attention(y, layer, names, tower, biases=(bias, bias, bias, True)))
         y = layers.layer_norm(x, layer, "layernorm_after", tower.width, tower.eps)
         x = ops.add(x, layers.perceptron(y, layer, ("intermediate.dense", "output.dense"), tower))
     return x

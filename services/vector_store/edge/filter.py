@@ -1,8 +1,5 @@
-"""Filters for the embedded engine: from the JSON of Qdrant's filter model to the engine's own objects.
-
-The caller's process has dumped the model (``edge_query``): importing ``qdrant_client.models`` takes over a
-second, and the engine process never needs it.
-"""
+"""Filters for the embedded engine: from Qdrant's JSON (``vitrine.services.filters.write``) to the engine's
+own objects. Runs in the engine process."""
 
 from __future__ import annotations
 

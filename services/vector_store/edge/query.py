@@ -4,20 +4,18 @@ the caller's process."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query
+from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.checks import check_names, check_query
 from vitrine.services.vector_store.edge.wire import Arrays, Header
-from vitrine.services.vector_store.engine_names import engine_plain, engine_selection, own_payload
+from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
 from vitrine.services.vector_store.fields import check_filter
 from vitrine.services.vector_store.ranked import as_near
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
 
 Plain = dict[str, Any]
 
@@ -26,14 +24,7 @@ def filter_plain(schema: CollectionSchema, filter: Filter | None) -> Plain | Non
     """Return the JSON of the filter, once the collection's indexes can answer it; datetimes become RFC 3339
     strings."""
     check_filter(schema, filter)
-    return _json(filter)
-
-
-def _json(filter: Filter | None) -> Plain | None:
-    if filter is None:
-        return None
-    plain: Plain = engine_plain(filter.model_dump(mode="json", exclude_none=True, by_alias=True))
-    return plain
+    return engine_filter(filter)
 
 
 def selection(
@@ -51,7 +42,7 @@ def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDA
     ask, vectors = _question(as_near(schema, query))
     plain: Plain = {
         **selection(schema, query.with_payload, query.with_vectors),
-        "filter": _json(query.filter),
+        "filter": engine_filter(query.filter),
         "limit": query.limit,
         "offset": query.offset,
         "min_similarity": query.min_similarity,

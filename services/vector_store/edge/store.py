@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import orjson
@@ -23,10 +23,12 @@ from vitrine.services.domain import (
     Page,
     Payload,
     Point,
+    Quantization,
     Query,
     VectorSpec,
 )
 from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
 from vitrine.services.vector_store.checks import check_found, check_limit
 from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
@@ -38,9 +40,6 @@ from vitrine.services.vector_store.edge.query import filter_plain, query_plain, 
 from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_keys, engine_path, engine_payload
 from vitrine.services.vector_store.fields import check_facet, check_order
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
 
 T = TypeVar("T")
 _MESSAGE_POINTS: Final = 2_000
@@ -124,6 +123,12 @@ class EdgeVectorStore:
 
     def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
         self._extend(CollectionSchema(collection, (), {field: kind}), create=False, change=True)
+
+    def set_quantization(self, collection: str, quantization: Quantization | None) -> None:
+        if self._schema(collection).quantization == quantization:
+            return
+        self._change("quantize", collection, quantization=quantization)
+        self.optimize(collection, wait=False)
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         self._call("optimize", collection, wait=wait)

@@ -10,8 +10,10 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from vitrine.services.domain import Embedding, Fuse, Hit, Near, Query
+from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
 from vitrine.services.vector_store.ranked import BREADTH, Asked, Ranked, asked, deep, fused, quick
+from vitrine.services.vector_store.server.quantized import rescored
 from vitrine.services.vector_store.similarity import engine_threshold
 
 
@@ -97,10 +99,8 @@ def request(query: Query, limit: int) -> models.QueryRequest:
         if near
         else models.SampleQuery(sample=models.Sample.RANDOM),
         using=query.using if near else None,
-        filter=with_exclusions(query.filter, query.exclude),
-        params=(models.SearchParams(exact=True) if query.exact else models.SearchParams(hnsw_ef=BREADTH))
-        if near
-        else None,
+        filter=to_server(query.filter, without=query.exclude),
+        params=_params(query, limit) if near else None,
         score_threshold=engine_threshold(query.min_similarity),
         limit=limit,
         with_payload=engine_selection(query.with_payload),
@@ -108,13 +108,21 @@ def request(query: Query, limit: int) -> models.QueryRequest:
     )
 
 
-def with_exclusions(filter: models.Filter | None, ids: Sequence[str]) -> models.Filter | None:
-    """Return the filter with the engine's paths, and without the points ``ids``."""
-    filter = engine_filter(filter)
-    if not ids:
-        return filter
+def _params(query: Query, limit: int) -> models.SearchParams:
+    if query.exact:
+        return models.SearchParams(exact=True)
+    return models.SearchParams(hnsw_ef=BREADTH, quantization=rescored(BREADTH, limit))
+
+
+def to_server(filter: Filter | None, *, without: Sequence[str] = ()) -> models.Filter | None:
+    """Return the filter as the server's client takes it, or None for "every point". ``without``: ids that
+    must not match."""
+    plain = engine_filter(filter)
+    found = None if plain is None else models.Filter.model_validate(plain)
+    if not without:
+        return found
     return models.Filter(
-        must=None if filter is None else [filter], must_not=[models.HasIdCondition(has_id=list(ids))]
+        must=None if found is None else [found], must_not=[models.HasIdCondition(has_id=list(without))]
     )
 
 

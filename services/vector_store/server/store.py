@@ -23,6 +23,7 @@ from vitrine.services.domain import (
     Page,
     Payload,
     Point,
+    Quantization,
     Query,
     VectorSpec,
 )
@@ -34,6 +35,7 @@ from vitrine.services.errors import (
     UnknownField,
     UnknownVector,
 )
+from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
 from vitrine.services.vector_store.checks import (
     check_extension,
@@ -44,7 +46,6 @@ from vitrine.services.vector_store.checks import (
 )
 from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.engine_names import (
-    engine_filter,
     engine_keys,
     engine_path,
     engine_payload,
@@ -57,7 +58,8 @@ from vitrine.services.vector_store.server.check import misfit, peers_of, too_few
 from vitrine.services.vector_store.server.client import TIMEOUT_SECONDS, AnyNode, nodes
 from vitrine.services.vector_store.server.errors import mapped_errors
 from vitrine.services.vector_store.server.listing import Listing
-from vitrine.services.vector_store.server.search import Searches, floats, hit, with_exclusions
+from vitrine.services.vector_store.server.quantized import quantized
+from vitrine.services.vector_store.server.search import Searches, floats, hit, to_server
 
 BATCH_POINTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
@@ -73,6 +75,7 @@ POLL_SECONDS = 0.2
 
 _BUSY = (models.CollectionStatus.YELLOW, models.CollectionStatus.GREY)
 _INDEX_KEY = "index:"
+_QUANTIZATION_KEY = "quantization"
 _log = logging.getLogger("vitrine.qdrant")
 _KINDS: dict[models.PayloadSchemaType, IndexKind] = {
     models.PayloadSchemaType.KEYWORD: "keyword",
@@ -206,6 +209,22 @@ class ServerVectorStore:
             )
             # Recorded in the collection's metadata too: the client's in-process mode has no index to tell of.
             self._client.update_collection(name, metadata={_INDEX_KEY + path: kind})
+        self._schemas.clear()
+
+    def set_quantization(self, collection: str, quantization: Quantization | None) -> None:
+        schema = self._fresh_schema(collection)
+        if schema.quantization == quantization:
+            return
+        with mapped_errors(self._server, collection):
+            self._client.update_collection(
+                schema.name,
+                quantization_config=quantized(quantization) or models.Disabled.DISABLED,
+                vectors_config={
+                    vector.name: models.VectorParamsDiff(on_disk=quantization is not None)
+                    for vector in schema.vectors
+                },
+                metadata={_QUANTIZATION_KEY: quantization},
+            )
         self._schemas.clear()
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
@@ -342,7 +361,7 @@ class ServerVectorStore:
         self,
         collection: str,
         *,
-        filter: models.Filter | None = None,
+        filter: Filter | None = None,
         order_by: OrderBy | None = None,
         limit: int = 100,
         cursor: str | None = None,
@@ -364,7 +383,7 @@ class ServerVectorStore:
             if order_by is None:
                 records, following = self._client.scroll(
                     collection,
-                    scroll_filter=engine_filter(filter),
+                    scroll_filter=to_server(filter),
                     limit=limit,
                     offset=position,
                     with_payload=engine_selection(with_payload),
@@ -372,13 +391,13 @@ class ServerVectorStore:
                 )
                 cursor = None if following is None else encode_cursor(None, str(following))
                 return Page(tuple(hit(record) for record in records), cursor)
-            listing = self._listing(schema, order_by, engine_filter(filter), with_payload, with_vectors)
+            listing = self._listing(schema, order_by, to_server(filter), with_payload, with_vectors)
             found = listing.after(position, limit + 1)
         cursor = encode_cursor(order_by, found[limit - 1][:2]) if len(found) > limit else None
         return Page(tuple(hit(record) for _, _, record in found[:limit]), cursor)
 
     def facet(
-        self, collection: str, field: str, *, filter: models.Filter | None = None, limit: int = 100
+        self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100
     ) -> list[Facet]:
         check_limit(limit)
 
@@ -389,18 +408,18 @@ class ServerVectorStore:
         self._checked(collection, check)
         with mapped_errors(self._server, collection):
             found = self._client.facet(
-                collection, engine_path(field), facet_filter=engine_filter(filter), limit=limit, exact=True
+                collection, engine_path(field), facet_filter=to_server(filter), limit=limit, exact=True
             )
         facets = [Facet(value=item.value, count=item.count) for item in found.hits if item.count]
         return sorted(facets, key=lambda facet: (-facet.count, facet.value))
 
-    def count(self, collection: str, filter: models.Filter | None = None) -> int:
+    def count(self, collection: str, filter: Filter | None = None) -> int:
         self._checked(collection, lambda schema: check_filter(schema, filter))
         with mapped_errors(self._server, collection):
-            return self._client.count(collection, engine_filter(filter), exact=True).count
+            return self._client.count(collection, to_server(filter), exact=True).count
 
     def _ordered(self, schema: CollectionSchema, query: Query, order: OrderBy) -> list[Hit]:
-        filter = with_exclusions(query.filter, query.exclude)
+        filter = to_server(query.filter, without=query.exclude)
         listing = self._listing(schema, order, filter, query.with_payload, query.with_vectors)
         with mapped_errors(self._server, schema.name):
             found = listing.after(None, query.offset + query.limit)
@@ -435,6 +454,7 @@ class ServerVectorStore:
                 distance=models.Distance.COSINE,
                 datatype=models.Datatype.FLOAT16,
                 hnsw_config=_hnsw(vector),
+                on_disk=schema.quantization is not None,
             )
             for vector in schema.vectors
         }
@@ -453,6 +473,8 @@ class ServerVectorStore:
                 replication_factor=self._replicas,
                 optimizers_config=models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB),
                 strict_mode_config=strict,
+                quantization_config=quantized(schema.quantization),
+                metadata={_QUANTIZATION_KEY: schema.quantization} if schema.quantization else None,
             )
         return self._fresh_schema(schema.name)
 
@@ -484,7 +506,8 @@ class ServerVectorStore:
             if info.data_type in _KINDS
         }
         specs = tuple(VectorSpec(key, params.size) for key, params in named.items())
-        schema = CollectionSchema(collection, specs, indexes)
+        quantization = (config.config.metadata or {}).get(_QUANTIZATION_KEY)
+        schema = CollectionSchema(collection, specs, indexes, quantization)
         self._schemas[collection] = (time.monotonic(), schema)
         return schema
 

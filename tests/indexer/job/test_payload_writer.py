@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qdrant_client import models
 
 from tests.indexer.enrich.scores.heads import fill, id_of, stored
 from tests.indexer.pictures import CATEGORY, make_runtime
@@ -18,6 +17,7 @@ from vitrine.indexer.job import payload_writer
 from vitrine.indexer.job.payload_writer import Change, PayloadWriter, erase_field, revise
 from vitrine.services.domain import Hit
 from vitrine.services.errors import NotFound
+from vitrine.services.filters.conditions import Filter, Range
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.field_paths import field_path
 
@@ -104,7 +104,7 @@ def test_a_field_is_erased_page_by_page_and_again_goes_on(
 ) -> None:
     monkeypatch.setattr(payload_writer, "PAGE", 5)
     runtime.catalog.ensure_indexes(CATEGORY, {"metadata.year": "integer"})
-    inside = models.Filter(must=[models.FieldCondition(key="metadata.year", range=models.Range(gte=0))])
+    inside = Filter(must=(Range("metadata.year", gte=0),))
     stop, write = threading.Event(), PayloadWriter.write
 
     def stopping(self: PayloadWriter, *given: Any) -> int:

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from qdrant_client import models
-
 from vitrine.services.errors import BadRequest
+from vitrine.services.filters.conditions import (
+    Condition,
+    DatetimeRange,
+    Filter,
+    HasId,
+    HasVector,
+    IsEmpty,
+    IsNull,
+    MatchAny,
+    MatchExcept,
+    MatchValue,
+    Nested,
+    OnField,
+    Range,
+    ValuesCount,
+)
 
 _STEP = re.compile(r'"((?:[^"\\]|\\.)*)"|([\w-]+)|\[(\d*)\]')
 MICROSECOND = 1_000_000
@@ -59,7 +74,7 @@ def values(payload: Any, path: str) -> list[Any]:
     ]
 
 
-def matches(filter: models.Filter | None, id: str, payload: Any, vectors: Any = ()) -> bool:
+def matches(filter: Filter | None, id: str, payload: Any, vectors: Any = ()) -> bool:
     """Whether the point is among those the filter lets through."""
     if filter is None:
         return True
@@ -67,11 +82,10 @@ def matches(filter: models.Filter | None, id: str, payload: Any, vectors: Any = 
     def holds(condition: Any) -> bool:
         return _holds(condition, id, payload, vectors)
 
-    should = _listed(filter.should)
     return (
-        all(holds(c) for c in _listed(filter.must))
-        and not any(holds(c) for c in _listed(filter.must_not))
-        and (not should or any(holds(c) for c in should))
+        all(holds(c) for c in filter.must)
+        and not any(holds(c) for c in filter.must_not)
+        and (not filter.should or any(holds(c) for c in filter.should))
         and (
             filter.min_should is None
             or sum(holds(c) for c in filter.min_should.conditions) >= filter.min_should.min_count
@@ -79,54 +93,45 @@ def matches(filter: models.Filter | None, id: str, payload: Any, vectors: Any = 
     )
 
 
-def _listed(clause: Any) -> list[Any]:
-    return [] if clause is None else clause if isinstance(clause, list) else [clause]
-
-
-def _holds(condition: Any, id: str, payload: Any, vectors: Any) -> bool:
-    if isinstance(condition, models.Filter):
+def _holds(condition: Condition, id: str, payload: Any, vectors: Any) -> bool:
+    if isinstance(condition, Filter):
         return matches(condition, id, payload, vectors)
-    if isinstance(condition, models.HasIdCondition):
-        return id in {str(wanted) for wanted in condition.has_id}
-    if isinstance(condition, models.HasVectorCondition):
-        return condition.has_vector in vectors
-    if isinstance(condition, models.IsEmptyCondition):
-        return _empty(payload, condition.is_empty.key)
-    if isinstance(condition, models.IsNullCondition):
-        return _null(payload, condition.is_null.key)
-    if isinstance(condition, models.NestedCondition):
-        key = condition.nested.key.removesuffix("[]")
+    if isinstance(condition, HasId):
+        return id in condition.ids
+    if isinstance(condition, HasVector):
+        return condition.name in vectors
+    if isinstance(condition, Nested):
+        key = condition.key.removesuffix("[]")
         lists = [value for value in raw_values(payload, key) if isinstance(value, list)]
         return any(
-            matches(condition.nested.filter, "", item)
-            for one in lists
-            for item in one
-            if isinstance(item, dict)
+            matches(condition.filter, "", item) for one in lists for item in one if isinstance(item, dict)
         )
     return _field_holds(condition, payload)
 
 
-def _field_holds(condition: models.FieldCondition, payload: Any) -> bool:
-    if condition.is_empty is not None:
-        return _empty(payload, condition.key) == condition.is_empty
-    if condition.is_null is not None:
-        return _null(payload, condition.key) == condition.is_null
-    if condition.values_count is not None:
+def _field_holds(condition: OnField, payload: Any) -> bool:
+    if isinstance(condition, IsEmpty):
+        return _empty(payload, condition.key) == condition.empty
+    if isinstance(condition, IsNull):
+        return _null(payload, condition.key) == condition.null
+    if isinstance(condition, ValuesCount):
         found = raw_values(payload, condition.key) or [None]
         counts = [len(value) if isinstance(value, list) else int(value is not None) for value in found]
-        return any(_within(condition.values_count, count) for count in counts)
-    if condition.match is not None:
-        return any(_matched(condition.match, value) for value in values(payload, condition.key))
-    if isinstance(condition.range, models.DatetimeRange):
+        return any(_within(condition, count) for count in counts)
+    if isinstance(condition, DatetimeRange):
         moments = [moment(value) for value in values(payload, condition.key) if isinstance(value, str)]
-        bounds = condition.range.model_copy(
-            update={name: moment(getattr(condition.range, name)) for name in ("gt", "gte", "lt", "lte")}
+        bounds = replace(
+            condition, **{name: moment(getattr(condition, name)) for name in ("gt", "gte", "lt", "lte")}
         )
         return any(value is not None and _within(bounds, value) for value in moments)
-    numbers = [
-        v for v in values(payload, condition.key) if isinstance(v, int | float) and not isinstance(v, bool)
-    ]
-    return any(_within(condition.range, number) for number in numbers)
+    if isinstance(condition, Range):
+        numbers = [
+            v
+            for v in values(payload, condition.key)
+            if isinstance(v, int | float) and not isinstance(v, bool)
+        ]
+        return any(_within(condition, number) for number in numbers)
+    return any(_matched(condition, value) for value in values(payload, condition.key))
 
 
 def _empty(payload: Any, path: str) -> bool:
@@ -139,12 +144,12 @@ def _null(payload: Any, path: str) -> bool:
     )
 
 
-def _matched(match: Any, value: Any) -> bool:
-    if isinstance(match, models.MatchValue):
+def _matched(match: MatchValue | MatchAny | MatchExcept, value: Any) -> bool:
+    if isinstance(match, MatchValue):
         return _same(value, match.value)
-    if isinstance(match, models.MatchAny):
-        return any(_same(value, wanted) for wanted in match.any)
-    return value is not None and not any(_same(value, unwanted) for unwanted in match.except_)
+    if isinstance(match, MatchAny):
+        return any(_same(value, wanted) for wanted in match.values)
+    return value is not None and not any(_same(value, unwanted) for unwanted in match.values)
 
 
 def _same(value: Any, wanted: Any) -> bool:

@@ -8,9 +8,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from qdrant_client import models
 
 from vitrine.services.domain import CollectionSchema, Embedding, Point, VectorSpec
+from vitrine.services.filters.conditions import (
+    Condition,
+    DatetimeRange,
+    Filter,
+    HasId,
+    HasVector,
+    IsEmpty,
+    IsNull,
+    MatchAny,
+    MatchExcept,
+    MatchValue,
+    MinShould,
+    Nested,
+    Range,
+    ValuesCount,
+)
 
 CLASSES = ["beagle", "boxer", "collie", "dingo", "elk"]
 TAGS = ["indoor", "outdoor", "night", "snow", "red car", "ünïcode"]
@@ -75,7 +90,7 @@ def _short(pick: random.Random) -> float:
     return round(pick.random(), 6)
 
 
-def condition(pick: random.Random, ids: list[str], depth: int = 0) -> models.Condition:
+def condition(pick: random.Random, ids: list[str], depth: int = 0) -> Condition:
     kinds = [
         _match,
         _any,
@@ -92,26 +107,22 @@ def condition(pick: random.Random, ids: list[str], depth: int = 0) -> models.Con
     return pick.choice(kinds)(pick)
 
 
-def filter(pick: random.Random, ids: list[str], depth: int = 0) -> models.Filter:
-    def clause() -> list[models.Condition] | None:
-        return (
-            [condition(pick, ids, depth) for _ in range(pick.randrange(1, 3))]
-            if pick.random() < 0.5
-            else None
-        )
+def filter(pick: random.Random, ids: list[str], depth: int = 0) -> Filter:
+    def clause() -> tuple[Condition, ...]:
+        if pick.random() >= 0.5:
+            return ()
+        return tuple(condition(pick, ids, depth) for _ in range(pick.randrange(1, 3)))
 
     least = None
     if pick.random() < 0.15:
-        least = models.MinShould(
-            conditions=[condition(pick, ids, 2) for _ in range(3)], min_count=pick.randrange(1, 4)
-        )
+        least = MinShould(tuple(condition(pick, ids, 2) for _ in range(3)), pick.randrange(1, 4))
     must, should, must_not = clause(), clause(), clause()
     if not (must or should or must_not or least):
-        must = [condition(pick, ids, depth)]
-    return models.Filter(must=must, should=should, must_not=must_not, min_should=least)
+        must = (condition(pick, ids, depth),)
+    return Filter(must=must, should=should, must_not=must_not, min_should=least)
 
 
-def _match(pick: random.Random) -> models.Condition:
+def _match(pick: random.Random) -> Condition:
     key, value = pick.choice(
         [
             ("class", pick.choice(CLASSES)),
@@ -120,37 +131,33 @@ def _match(pick: random.Random) -> models.Condition:
             ("tags", "no"),
         ]
     )
-    return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+    return MatchValue(key, value)
 
 
-def _checked(pick: random.Random) -> models.Condition:
-    return models.FieldCondition(key="checked", match=models.MatchValue(value=pick.choice([True, False])))
+def _checked(pick: random.Random) -> Condition:
+    return MatchValue("checked", pick.choice([True, False]))
 
 
-def _any(pick: random.Random) -> models.Condition:
+def _any(pick: random.Random) -> Condition:
     key, values = pick.choice([("class", CLASSES), ("tags", TAGS), ("width", [100, 200, 300, -5])])
-    return models.FieldCondition(
-        key=key, match=models.MatchAny(any=pick.sample(values, pick.randrange(1, 4)))
-    )
+    return MatchAny(key, tuple(pick.sample(values, pick.randrange(1, 4))))
 
 
-def _except(pick: random.Random) -> models.Condition:
+def _except(pick: random.Random) -> Condition:
     key, values = pick.choice([("class", CLASSES), ("tags", TAGS), ("width", [100, 200, 300, -5])])
-    return models.FieldCondition(
-        key=key, match=models.MatchExcept(**{"except": pick.sample(values, pick.randrange(1, 4))})
-    )
+    return MatchExcept(key, tuple(pick.sample(values, pick.randrange(1, 4))))
 
 
-def _number(pick: random.Random) -> models.Condition:
+def _number(pick: random.Random) -> Condition:
     key = pick.choice(["width", "quality", "scores.cat"])
     values = [100, 200, -5.5, 250] if key == "width" else [0, 0.25, 0.5, 0.75, 1]
     bounds = {
         pick.choice(["gt", "gte", "lt", "lte"]): pick.choice(values) for _ in range(pick.randrange(1, 3))
     }
-    return models.FieldCondition(key=key, range=models.Range(**bounds))
+    return Range(key, **bounds)
 
 
-def _moment(pick: random.Random) -> models.Condition:
+def _moment(pick: random.Random) -> Condition:
     zones = [0, 2]  # the same hour may be written in another zone
     bounds = {}
     for _ in range(pick.randrange(1, 3)):
@@ -158,35 +165,35 @@ def _moment(pick: random.Random) -> models.Condition:
             hours=pick.randrange(40) + pick.choice(zones), microseconds=pick.choice([0, 1])
         )
         bounds[pick.choice(["gt", "gte", "lt", "lte"])] = moment
-    return models.FieldCondition(key="created_at", range=models.DatetimeRange(**bounds))
+    return DatetimeRange("created_at", **bounds)
 
 
-def _presence(pick: random.Random) -> models.Condition:
+def _presence(pick: random.Random) -> Condition:
     key = pick.choice(["class", "tags", "width", "quality", "scores.cat"])
     return pick.choice(
         [
-            models.IsEmptyCondition(is_empty=models.PayloadField(key=key)),
-            models.IsNullCondition(is_null=models.PayloadField(key=key)),
-            models.FieldCondition(key="tags", values_count=models.ValuesCount(gte=pick.randrange(4))),
-            models.FieldCondition(key="tags", values_count=models.ValuesCount(lt=pick.randrange(4))),
+            IsEmpty(key, pick.random() < 0.6),
+            IsNull(key, pick.random() < 0.6),
+            ValuesCount("tags", gte=pick.randrange(4)),
+            ValuesCount("tags", lt=pick.randrange(4)),
         ]
     )
 
 
-def _nested(pick: random.Random) -> models.Condition:
-    kind = models.FieldCondition(key="kind", match=models.MatchValue(value=pick.choice(CLASSES)))
-    size = models.FieldCondition(key="size", range=models.Range(gte=pick.randrange(3)))
+def _nested(pick: random.Random) -> Condition:
+    kind = MatchValue("kind", pick.choice(CLASSES))
+    size = Range("size", gte=pick.randrange(3))
     inner = pick.choice(
         [
-            models.Filter(must=[kind, size]),
-            models.Filter(must=[kind], must_not=[size]),
-            models.Filter(should=[kind, size]),
+            Filter(must=(kind, size)),
+            Filter(must=(kind,), must_not=(size,)),
+            Filter(should=(kind, size)),
         ]
     )
-    return models.NestedCondition(nested=models.Nested(key="objects", filter=inner))
+    return Nested("objects", inner)
 
 
-def _identity(pick: random.Random, ids: list[str]) -> models.Condition:
+def _identity(pick: random.Random, ids: list[str]) -> Condition:
     if pick.random() < 0.3:
-        return models.HasVectorCondition(has_vector="vit")
-    return models.HasIdCondition(has_id=[*pick.sample(ids, pick.randrange(1, 30)), str(uuid.UUID(int=1))])
+        return HasVector("vit")
+    return HasId((*pick.sample(ids, pick.randrange(1, 30)), str(uuid.UUID(int=1))))

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import models
 
 from tests.services.vector_store import random_data
 from tests.services.vector_store.conftest import PREFIX, Pair, make_edge
@@ -28,6 +27,7 @@ from vitrine.services.domain import (
     OrderBy,
     Page,
     Point,
+    Quantization,
     Query,
     Random,
     Recommend,
@@ -39,6 +39,18 @@ from vitrine.services.errors import (
     NotFound,
     UnknownField,
     UnknownVector,
+)
+from vitrine.services.filters.conditions import (
+    Condition,
+    Filter,
+    HasId,
+    IsEmpty,
+    IsNull,
+    MatchAny,
+    MatchValue,
+    Nested,
+    Range,
+    ValuesCount,
 )
 from vitrine.services.values.field_paths import field_path
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore
@@ -84,8 +96,8 @@ def ids_of(hits: Sequence[Hit]) -> list[str]:
     return [hit.id for hit in hits]
 
 
-def keyword(field: str, value: str) -> models.Filter:
-    return models.Filter(must=[models.FieldCondition(key=field, match=models.MatchValue(value=value))])
+def keyword(field: str, value: str) -> Filter:
+    return Filter(must=(MatchValue(field, value),))
 
 
 def pages(store: VectorStore, name: str, limit: int, **arguments: Any) -> Iterator[Page]:
@@ -179,6 +191,24 @@ def test_an_index_can_come_later(store: VectorStore, fresh: Name) -> None:
     assert store.info(name).schema.indexes == {"class": "keyword"}
 
 
+@pytest.mark.parametrize("form", ["int8", "turbo4"])
+def test_quantised_copies_are_a_setting_that_changes_no_answer(
+    store: VectorStore, fresh: Name, form: Quantization
+) -> None:
+    name = fresh()
+    store.ensure(replace(random_data.schema(name), quantization=form))
+    store.ensure(random_data.schema(name))  # what is there already keeps its setting
+    assert store.info(name).schema.quantization == form
+    store.upsert(name, random_data.points(40, seed=3))
+    query = Query(Near(unit(np.random.default_rng(4), DIMS["clip"])), "clip", limit=40)
+    found = store.query(name, query)
+    for setting in (None, None, form):
+        store.set_quantization(name, setting)
+        store.optimize(name)
+        assert store.info(name).schema.quantization == setting
+        assert store.query(name, query) == found
+
+
 def test_an_index_of_a_filled_collection_can_become_one_of_another_kind(
     store: VectorStore, fresh: Name
 ) -> None:
@@ -188,7 +218,7 @@ def test_an_index_of_a_filled_collection_can_become_one_of_another_kind(
         name, [Point(uid(number), {}, {"n": value}) for number, value in enumerate([10, 12.5, "12.5", 13])]
     )
     store.change_index(name, "n", "float")
-    above = models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=12))])
+    above = Filter(must=(Range("n", gte=12),))
     assert scrolled(store, name, filter=above) == [uid(1), uid(3)]
     assert scrolled(store, name, order_by=OrderBy("n")) == [uid(0), uid(1), uid(3)]
     assert store.info(name).schema.indexes == {"n": "float"}
@@ -234,6 +264,7 @@ CALLS: dict[str, Callable[[VectorStore, str], object]] = {
     "facet": lambda s, c: s.facet(c, "class"),
     "count": lambda s, c: s.count(c),
     "optimize": lambda s, c: s.optimize(c),
+    "set_quantization": lambda s, c: s.set_quantization(c, "int8"),
 }
 
 
@@ -370,9 +401,7 @@ def test_set_payload_merges(store: VectorStore, fresh: Name) -> None:
     assert payload_of(store, name, uid(1)) == {"class": "odd", "n": 7, "tags": ["b"]}
     assert payload_of(store, name, uid(2)) == {"class": "even", "n": 7, "tags": ["a"]}
     assert payload_of(store, name, uid(3)) == {"class": "odd", "n": 3, "deep": {"a": 3}}
-    assert scrolled(
-        store, name, filter=models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=7))])
-    ) == [
+    assert scrolled(store, name, filter=Filter(must=(Range("n", gte=7),))) == [
         uid(1),
         uid(2),
     ]
@@ -437,9 +466,9 @@ def test_keys_may_have_any_name(store: VectorStore, fresh: Name, name: str) -> N
     store.optimize(collection)
     assert dict(store.info(collection).schema.indexes) == {score: "float", place: "keyword"}
     assert payload_of(store, collection, uid(1)) == points[0].payload
-    high = models.Filter(must=[models.FieldCondition(key=score, range=models.Range(gte=0.5))])
+    high = Filter(must=(Range(score, gte=0.5),))
     assert store.count(collection, high) == 2
-    both = models.Filter(should=[models.Filter(must_not=[high]), keyword(place, "place 0")])
+    both = Filter(should=(Filter(must_not=(high,)), keyword(place, "place 0")))
     assert scrolled(store, collection, filter=both) == [uid(1), uid(2)]
     assert scrolled(store, collection, order_by=OrderBy(score, descending=True)) == [uid(3), uid(2), uid(1)]
     assert scrolled(store, collection, limit=1, order_by=OrderBy(score)) == [uid(1), uid(2), uid(3)]
@@ -467,8 +496,8 @@ def test_odd_names_are_there_again_after_a_new_start(tmp_path: Path) -> None:
             )
             store.optimize("c")
         for field in fields:
-            half = models.FieldCondition(key=field, range=models.Range(gte=0.5, lte=0.5))
-            assert store.count("c", models.Filter(must=[half])) == 1, field
+            half = Range(field, gte=0.5, lte=0.5)
+            assert store.count("c", Filter(must=(half,))) == 1, field
         assert payload_of(store, "c", uid(1)) == {"scores": dict.fromkeys(ODD_NAMES, 0.5)}
         store.close()
 
@@ -622,12 +651,8 @@ def test_random_filters_let_the_same_points_through(filled: Pair, seed: int) -> 
     for _ in range(20):
         filter = random_data.filter(pick, filled.ids)
         expected = scrolled(filled.oracle, filled.name, filter=filter)
-        assert filled.store.count(filled.name, filter) == len(expected), filter.model_dump_json(
-            exclude_none=True
-        )
-        assert scrolled(filled.store, filled.name, filter=filter) == expected, filter.model_dump_json(
-            exclude_none=True
-        )
+        assert filled.store.count(filled.name, filter) == len(expected), filter
+        assert scrolled(filled.store, filled.name, filter=filter) == expected, filter
         seen[0 < len(expected) < len(filled.ids)] += 1
     assert seen[True] >= 8  # most filters must tell points apart, or this compares nothing
 
@@ -637,7 +662,7 @@ def test_random_filters_hold_in_queries_and_facets(filled: Pair, seed: int) -> N
     pick, rng = random.Random(100 + seed), np.random.default_rng(seed)
     for _ in range(6):
         filter = random_data.filter(pick, filled.ids)
-        text = filter.model_dump_json(exclude_none=True)
+        text = repr(filter)
         query = Query(Near(unit(rng, DIMS["clip"])), using="clip", filter=filter, limit=len(filled.ids))
         assert_ranked_alike(filled, query, text)
         matching = set(scrolled(filled.oracle, filled.name, filter=filter))
@@ -655,44 +680,40 @@ def test_random_filters_hold_in_queries_and_facets(filled: Pair, seed: int) -> N
 
 
 def test_an_empty_filter_lets_everything_through(filled: Pair) -> None:
-    for filter in (models.Filter(), models.Filter(must=[]), models.Filter(should=[], must_not=[])):
+    for filter in (Filter(), Filter(must=(Filter(),)), Filter(must=(Filter(should=()),))):
         assert filled.store.count(filled.name, filter) == len(filled.ids)
 
 
-def test_a_single_condition_may_stand_for_a_list(filled: Pair) -> None:
-    condition = models.FieldCondition(key="class", match=models.MatchValue(value="elk"))
-    assert filled.store.count(filled.name, models.Filter(must=condition)) == filled.oracle.count(
-        filled.name, keyword("class", "elk")
-    )
+def test_of_two_bounds_on_one_side_both_hold(filled: Pair) -> None:
+    for range in (
+        Range("quality", gte=0.5, gt=0.1),
+        Range("quality", gte=0.1, gt=0.5),
+        Range("quality", lte=0.25, lt=0.9),
+        Range("width", lte=300, lt=300),
+        ValuesCount("tags", gte=1, gt=2),
+    ):
+        filter = Filter(must=(range,))
+        assert 0 < filled.store.count(filled.name, filter) == filled.oracle.count(filled.name, filter), range
 
 
-UNINDEXED: dict[str, models.Condition] = {
-    "match": models.FieldCondition(key="caption", match=models.MatchValue(value="a dog")),
-    "range": models.FieldCondition(key="scores.dog", range=models.Range(gte=0)),
-    "is_empty": models.IsEmptyCondition(is_empty=models.PayloadField(key="caption")),
-    "is_null": models.IsNullCondition(is_null=models.PayloadField(key="caption")),
-    "parent": models.IsEmptyCondition(is_empty=models.PayloadField(key="scores")),
-    "deep": models.Filter(
-        should=[models.Filter(must_not=[models.FieldCondition(key="x", match=models.MatchValue(value=1))])]
-    ),
-    "nested": models.NestedCondition(
-        nested=models.Nested(
-            key="objects",
-            filter=models.Filter(
-                must=[models.FieldCondition(key="colour", match=models.MatchValue(value="red"))]
-            ),
-        )
-    ),
+UNINDEXED: dict[str, Condition] = {
+    "match": MatchValue("caption", "a dog"),
+    "range": Range("scores.dog", gte=0),
+    "is_empty": IsEmpty("caption"),
+    "is_null": IsNull("caption"),
+    "parent": IsEmpty("scores"),
+    "deep": Filter(should=(Filter(must_not=(MatchValue("x", 1),)),)),
+    "nested": Nested("objects", Filter(must=(MatchValue("colour", "red"),))),
 }
 
 
 @pytest.mark.parametrize("condition", UNINDEXED.values(), ids=UNINDEXED)
 def test_an_unindexed_field_is_refused_everywhere(
-    store: VectorStore, fresh: Name, condition: models.Condition
+    store: VectorStore, fresh: Name, condition: Condition
 ) -> None:
     name = fresh()
     store.ensure(random_data.schema(name))
-    filter = models.Filter(must=[condition])
+    filter = Filter(must=(condition,))
     calls = [
         lambda: store.count(name, filter),
         lambda: store.scroll(name, filter=filter),
@@ -710,22 +731,7 @@ def test_an_unindexed_field_is_refused_everywhere(
 
 WRONG_KIND: dict[str, Callable[[VectorStore, str], object]] = {
     "match a number field by text": lambda s, c: s.count(c, keyword("width", "x")),
-    "range over a keyword": lambda s, c: s.count(
-        c, models.Filter(must=[models.FieldCondition(key="class", range=models.Range(gte=1))])
-    ),
-    "two clauses in one condition": lambda s, c: s.count(
-        c,
-        models.Filter(
-            must=[
-                models.FieldCondition(
-                    key="width", range=models.Range(gte=1), match=models.MatchValue(value=1)
-                )
-            ],
-        ),
-    ),
-    "full text": lambda s, c: s.count(
-        c, models.Filter(must=[models.FieldCondition(key="class", match=models.MatchText(text="x"))])
-    ),
+    "range over a keyword": lambda s, c: s.count(c, Filter(must=(Range("class", gte=1),))),
     "facet over a float": lambda s, c: s.facet(c, "quality"),
     "order by a keyword": lambda s, c: s.scroll(c, order_by=OrderBy("class")),
     "order a query by a bool": lambda s, c: s.query(c, Query(OrderBy("checked"))),
@@ -793,9 +799,7 @@ def test_near_a_stored_vector_is_that_point(filled: Pair) -> None:
 
 
 def test_exclusion_goes_with_a_filter(filled: Pair) -> None:
-    filter = models.Filter(
-        should=[models.FieldCondition(key="class", match=models.MatchAny(any=["elk", "dingo"]))]
-    )
+    filter = Filter(should=(MatchAny("class", ("elk", "dingo")),))
     matching = scrolled(filled.oracle, filled.name, filter=filter)
     for ask in (Near(axis(16, 0)), Random(), Recommend(axis(16, 0)[None]), Fuse({"clip": axis(16, 0)})):
         query = Query(ask, using="clip", filter=filter, exclude=tuple(matching[:3]), limit=200)
@@ -884,9 +888,7 @@ def test_fusion_shows_every_point_once_in_pages_of_any_size(filled: Pair) -> Non
 def test_fusion_with_a_filter(filled: Pair) -> None:
     rng = np.random.default_rng(5)
     vectors = {using: unit(rng, dim) for using, dim in DIMS.items()}
-    filter = models.Filter(
-        must_not=[models.FieldCondition(key="class", match=models.MatchValue(value="elk"))]
-    )
+    filter = Filter(must_not=(MatchValue("class", "elk"),))
     assert_fused_alike(
         filled, Query(Fuse(vectors, k=2), filter=filter, limit=30, exclude=tuple(filled.ids[:20]))
     )
@@ -1046,7 +1048,7 @@ BAD_QUERIES: dict[str, tuple[Query, type[Exception]]] = {
 
 @pytest.mark.parametrize("ids", [[-3, 29], ["abc"], ["A" * 36]])
 def test_a_filter_on_ids_that_no_point_can_have_is_refused(filled: Pair, ids: list[int | str]) -> None:
-    filter = models.Filter(must=[models.HasIdCondition(has_id=ids)])
+    filter = Filter(must=(HasId(tuple(ids)),))
     for call in (
         lambda: filled.store.count(filled.name, filter),
         lambda: filled.store.query(filled.name, Query(Random(), filter=filter)),
@@ -1118,9 +1120,7 @@ def test_order(filled: Pair, field: str, descending: bool) -> None:
 
 @pytest.mark.parametrize("order", [None, OrderBy("width"), OrderBy("created_at", descending=True)])
 def test_pages_with_a_filter_show_every_point_once(filled: Pair, order: OrderBy | None) -> None:
-    filter = models.Filter(
-        must=[models.FieldCondition(key="class", match=models.MatchAny(any=["elk", "boxer", "collie"]))]
-    )
+    filter = Filter(must=(MatchAny("class", ("elk", "boxer", "collie")),))
     expected = scrolled(filled.oracle, filled.name, filter=filter, order_by=order)
     assert len(expected) > 40
     assert scrolled(filled.store, filled.name, 6, filter=filter, order_by=order) == expected

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from qdrant_client import models
 
 from tests.services.vector_store.conftest import Pair
 from tests.services.vector_store.oracle import similarity
 from tests.services.vector_store.random_data import unit
 from vitrine.services.domain import Hit, Near, Query
+from vitrine.services.filters.conditions import Filter, MatchValue
 from vitrine.services.search.diversity import diversified
 
 pytestmark = [
@@ -71,9 +71,7 @@ def test_every_image_comes_once_however_deep_the_pages_go(filled: Pair) -> None:
 
 
 def test_it_keeps_to_the_query(filled: Pair) -> None:
-    filter = models.Filter(
-        must_not=[models.FieldCondition(key="class", match=models.MatchValue(value="elk"))]
-    )
+    filter = Filter(must_not=(MatchValue("class", "elk"),))
     query = Query(
         Near(unit(np.random.default_rng(3), 16)),
         using="clip",

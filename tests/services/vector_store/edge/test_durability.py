@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_client import models
 
 from tests.services.vector_store.edge_points import SCHEMA, point_id, points, unit_vectors, wait_until
 from vitrine.services.domain import CollectionSchema, Near, Point, Query, VectorSpec
 from vitrine.services.errors import StorageFull, StoreDamaged, Unavailable
+from vitrine.services.filters.conditions import Filter, Range
 from vitrine.services.vector_store.edge.files import CollectionFiles
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
@@ -265,7 +265,7 @@ def test_an_index_that_was_changed_stays_so_and_one_that_was_half_changed_is_as_
     store.set_payload("cats", {point_id(0): {"price": 12.5}, point_id(1): {"price": 9}})
     store.change_index("cats", "price", "float")
     store.close()
-    expensive = models.Filter(must=[models.FieldCondition(key="price", range=models.Range(gte=9.5))])
+    expensive = Filter(must=(Range("price", gte=9.5),))
     store = EdgeVectorStore(tmp_path)
     assert store.count("cats", expensive) == 1
     store.close()

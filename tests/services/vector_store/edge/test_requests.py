@@ -8,11 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_client import models
 
 from tests.services.vector_store.edge_points import SCHEMA, point_id, points, unit_vectors
 from vitrine.services.domain import Near, Point, Query
 from vitrine.services.errors import BadRequest, BadVector, Unavailable, UnknownField
+from vitrine.services.filters.conditions import (
+    Filter,
+    HasId,
+    IsNull,
+    MatchValue,
+    MinShould,
+    Nested,
+    OnField,
+    Range,
+)
 from vitrine.services.vector_store.edge import wire as edge_wire
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 from vitrine.services.vector_store.fields import check_filter, filter_fields
@@ -38,23 +47,14 @@ def test_frames_come_out_as_they_went_in() -> None:
 
 
 def test_fields_of_a_filter_are_found_wherever_they_stand() -> None:
-    def field(key: str) -> models.FieldCondition:
-        return models.FieldCondition(key=key, match=models.MatchValue(value="x"))
+    def field(key: str) -> MatchValue:
+        return MatchValue(key, "x")
 
-    filter = models.Filter(
-        must=field("a"),
-        should=[
-            models.Filter(must_not=[field("b.c")]),
-            models.HasIdCondition(has_id=["00000000-0000-4000-8000-000000000001"]),
-        ],
-        must_not=[
-            models.NestedCondition(
-                nested=models.Nested(key="objects", filter=models.Filter(must=[field("kind")]))
-            )
-        ],
-        min_should=models.MinShould(
-            conditions=[models.IsNullCondition(is_null=models.PayloadField(key="d"))], min_count=1
-        ),
+    filter = Filter(
+        must=(field("a"),),
+        should=(Filter(must_not=(field("b.c"),)), HasId(("00000000-0000-4000-8000-000000000001",))),
+        must_not=(Nested("objects", Filter(must=(field("kind"),))),),
+        min_should=MinShould((IsNull("d"),), 1),
     )
     assert filter_fields(filter) == {"a", "b.c", "objects[].kind", "d"}
     assert filter_fields(None) == set()
@@ -63,20 +63,16 @@ def test_fields_of_a_filter_are_found_wherever_they_stand() -> None:
 @pytest.mark.parametrize(
     ("condition", "error"),
     [
-        (models.FieldCondition(key="absent", match=models.MatchValue(value="x")), UnknownField),
-        (models.FieldCondition(key="tags", match=models.MatchValue(value=1)), BadRequest),
-        (models.FieldCondition(key="tags", range=models.Range(gt=1)), BadRequest),
-        (models.FieldCondition(key="n", match=models.MatchValue(value=True)), BadRequest),
-        (models.FieldCondition(key="n", range=models.Range(gt=float("nan"))), BadRequest),
-        (models.FieldCondition(key="n", match=models.MatchValue(value=1), is_null=False), BadRequest),
-        (models.FieldCondition(key="tags", match=models.MatchText(text="x")), BadRequest),
+        (MatchValue("absent", "x"), UnknownField),
+        (MatchValue("tags", 1), BadRequest),
+        (Range("tags", gt=1), BadRequest),
+        (MatchValue("n", True), BadRequest),
+        (Range("n", gt=float("nan")), BadRequest),
     ],
 )
-def test_filters_that_no_index_answers_are_refused(
-    condition: models.FieldCondition, error: type[Exception]
-) -> None:
+def test_filters_that_no_index_answers_are_refused(condition: OnField, error: type[Exception]) -> None:
     with pytest.raises(error, match=condition.key):
-        check_filter(SCHEMA, models.Filter(must=[condition]))
+        check_filter(SCHEMA, Filter(must=(condition,)))
 
 
 def test_refusals_leave_the_store_usable(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from vitrine.services.errors import (
     UnknownField,
     VitrineError,
 )
+from vitrine.services.filters.conditions import Filter, MatchValue, Range
 from vitrine.services.vector_store.server import store as server_module
 from vitrine.services.vector_store.server.errors import mapped_errors
 from vitrine.services.vector_store.server.listing import Listing
@@ -237,7 +238,7 @@ def test_what_another_process_adds_is_seen_before_a_refusal() -> None:
         client = QdrantClient(":memory:")
         one, other = ServerVectorStore(client), ServerVectorStore(client)
         one.ensure(CollectionSchema("c", ()))
-        filter = models.Filter(must=[models.FieldCondition(key="class", match=models.MatchValue(value="x"))])
+        filter = Filter(must=(MatchValue("class", "x"),))
         with pytest.raises(UnknownField):
             one.count("c", filter)
         other.add_index("c", "class", "keyword")
@@ -248,7 +249,7 @@ def test_what_another_process_adds_is_seen_before_a_refusal() -> None:
 
 @pytest.mark.parametrize("ask", [Near(VECTOR), Random()], ids=lambda ask: type(ask).__name__)
 def test_queries_survive_the_way_into_grpc(ask: Any) -> None:
-    filter = models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=1))])
+    filter = Filter(must=(Range("n", gte=1),))
     sent = request(Query(ask, using="clip", filter=filter, exclude=(str(uuid.UUID(int=1)),), exact=True), 5)
     message = RestToGrpc.convert_query_request(sent, "c")
     assert message.limit == 5 and message.filter.must_not and not message.offset
