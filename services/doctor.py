@@ -31,12 +31,13 @@ _PACKAGES = (
     "vitrine",
     "qdrant-client",
     "qdrant-edge-py",
-    "torch",
-    "transformers",
+    "openvino",
+    "tokenizers",
     "pillow",
     "fastapi",
     "minio",
 )
+_TRAINING = ("torch", "transformers")
 _COMMAND = "vitrine doctor"
 
 
@@ -288,11 +289,12 @@ def find_versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *_TRAINING):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
-            versions[package] = "missing"
+            absent = "not installed (only for training: vitrine[train])"
+            versions[package] = absent if package in _TRAINING else "missing"
     return versions
 
 
