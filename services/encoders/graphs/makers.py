@@ -22,6 +22,7 @@ _BY_MODEL_TYPE: Mapping[str, tuple[str, ...]] = {
     "maps.convnext": ("convnext", "convnextv2"),
     "maps.efficientnet": ("efficientnet",),
     "maps.regnet": ("regnet",),
+    "maps.segformer": ("segformer",),
     "maps.swin": ("swin",),
 }
 """The file next to this one that builds the models of a type, as transformers writes it in config.json."""

@@ -1,4 +1,4 @@
-"""Convolutional networks, and Swin, against transformers."""
+"""Convolutional networks, Swin and SegFormer against transformers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ EFFICIENT = {
     "hidden_dim": 640,
 }
 SWIN = {"embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4, "image_size": 64}
+SEGFORMER = {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 2, 1, 1], "num_attention_heads": [1, 2, 4, 4]}
 MOBILE = {"depth_multiplier": 0.25, "expand_ratio": 3.0}
 
 
@@ -46,6 +47,7 @@ MOBILE = {"depth_multiplier": 0.25, "expand_ratio": 3.0}
         ("EfficientNet", {**EFFICIENT, "depthwise_padding": [2, 5]}, (75, 62), True),
         ("Swin", SWIN, (64, 64), False),
         ("Swin", {**SWIN, "window_size": 5, "image_size": 84, "qkv_bias": False}, (84, 84), True),
+        ("Segformer", {**SEGFORMER, "mlp_ratios": [2, 3, 2, 2]}, (75, 101), True),
     ],
 )
 def test_the_pooled_map_equals_transformers(
@@ -61,8 +63,14 @@ def test_the_pooled_map_equals_transformers(
                 torch.nn.init.constant_(weight, 3.0)
     images = noise(size)
     graph = build(save(model), size)
-    assert (graph.pooling, graph.text, graph.convolutional) == ("mean", None, kind != "Swin")
+    assert (graph.pooling, graph.text, graph.convolutional) == (
+        "mean",
+        None,
+        kind not in ("Swin", "Segformer"),
+    )
     base = getattr(model, model.base_model_prefix) if headed else model
-    wanted = base(pixel_values=images).pooler_output.flatten(1)
+    output = base(pixel_values=images)
+    pooled = getattr(output, "pooler_output", None)
+    wanted = output.last_hidden_state.mean((2, 3)) if pooled is None else pooled.flatten(1)
     assert graph.dim == wanted.shape[1]
     assert_same(run(graph.image, images.numpy()), wanted)
