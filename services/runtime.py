@@ -17,7 +17,7 @@ from vitrine.services.artifacts.maps import MapStore
 from vitrine.services.artifacts.taggers import TaggerStore
 from vitrine.services.category.catalog import Catalog, Category
 from vitrine.services.category.editor import Editor
-from vitrine.services.domain import EncoderSpec
+from vitrine.services.domain import EncoderSpec, Quantization
 from vitrine.services.encoders.binding import Reference, Tell, bound
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.errors import MissingCredentials, NotFound, Unavailable
@@ -62,6 +62,7 @@ class Runtime:
         description: str = "",
         *,
         adopted: Sequence[EncoderSpec] = (),
+        quantization: Quantization | None = None,
         note: Tell | None = None,
     ) -> Category:
         """Make an empty category, bound to the revisions of its encoders (none given: ``VITRINE_ENCODER``).
@@ -72,7 +73,9 @@ class Runtime:
         self.catalog.make_room(name)  # before a model is loaded for it
         wanted = list(encoders) or ([] if adopted else [self.settings.encoder])
         with bound(self.encoders, self.objects, name, wanted, tell=note) as specs:
-            return self.catalog.create(name, [*specs, *adopted], description=description)
+            return self.catalog.create(
+                name, [*specs, *adopted], description=description, quantization=quantization
+            )
 
     def add_encoder(self, category: str, encoder: Reference, *, note: Tell | None = None) -> Category:
         """Bind one more encoder to a category; the images that are there have no vectors of it yet.
