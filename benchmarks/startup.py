@@ -112,7 +112,7 @@ def first_image(data: Path) -> str:
         [sys.executable, "-c", RUN, "images", "list", "-c", "demo", "--limit", "1", "--json"],
         env=environment(ROOT, data), capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found: str = json.loads(done.stdout)["images"][0]["id"]
+    found: str = json.loads(done.stdout)["hits"][0]["id"]
     return found
 
 

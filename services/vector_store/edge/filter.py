@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from vitrine.services.errors import BadRequest
 from vitrine.services.vector_store.edge.lib import edge
 
@@ -72,6 +70,8 @@ def _field(key: str, plain: Plain) -> Any:
 
 
 def _match(plain: Plain) -> Any:
+    import numpy as np
+
     if "value" in plain:
         value = plain["value"]
         # a Python bool is an int to the engine, and would be compared as one; numpy's is not

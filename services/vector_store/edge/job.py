@@ -15,9 +15,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-import numpy as np
 import orjson
 
 from vitrine.services.errors import Unavailable
@@ -26,6 +25,9 @@ from vitrine.services.vector_store.edge.collection import SLICE, Collection, eng
 from vitrine.services.vector_store.edge.files import check_space, disk_bytes, schema_plain
 from vitrine.services.vector_store.edge.lib import edge
 from vitrine.services.vector_store.edge.read import count
+
+if TYPE_CHECKING:
+    pass
 
 _HOLD_BELOW: Final = 8 * SLICE
 _MAX_PASSES: Final = 5
@@ -176,6 +178,8 @@ def carry_over(old: Any, fresh: Any, ids: list[str]) -> None:
 
 
 def _arrays(vectors: dict[str, list[float]]) -> dict[str, memoryview]:
+    import numpy as np
+
     return {name: np.array(values, dtype=np.float32).data for name, values in vectors.items()}
 
 

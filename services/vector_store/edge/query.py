@@ -4,10 +4,7 @@ the caller's process."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from vitrine.services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query
 from vitrine.services.filters.conditions import Filter
@@ -16,6 +13,10 @@ from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
 from vitrine.services.vector_store.fields import check_filter
 from vitrine.services.vector_store.ranked import as_near
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Plain = dict[str, Any]
 
@@ -55,6 +56,8 @@ def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDA
 
 
 def _question(query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
+    import numpy as np
+
     ask = query.ask
     if isinstance(ask, Near):
         return {"ask": "near", "using": [query.using]}, [np.asarray(ask.vector, dtype=np.float32)]
@@ -68,6 +71,8 @@ def _question(query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
 
 def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:
     """Return the hits by query. Vectors are of unit length again: float16 storage has rounded them."""
+    import numpy as np
+
     vectors: list[list[dict[str, Embedding]]] = [[{} for _ in answer] for answer in header["answers"]]
     for (index, name, rows), matrix in zip(header["blocks"], arrays, strict=True):
         matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-
 from vitrine.services.domain import CollectionSchema
 from vitrine.services.vector_store.edge.filter import Plain, to_edge
 from vitrine.services.vector_store.edge.lib import edge
@@ -204,6 +202,8 @@ def count(shard: Any, filter: Plain | None) -> int:
 def pack(answers: list[list[Found]], with_vectors: list[list[str]]) -> tuple[Header, Arrays]:
     """Return answers as one message: hits as [id, score, payload], and for each vector name the hits that
     have it, as one matrix."""
+    import numpy as np
+
     header: Header = {"answers": [], "blocks": []}
     arrays: Arrays = []
     for index, (found, names) in enumerate(zip(answers, with_vectors, strict=True)):
