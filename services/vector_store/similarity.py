@@ -38,10 +38,10 @@ def engine_threshold(least: float | None) -> float | None:
 
     Engines keep what is strictly above their threshold, in float32; we promise at or above.
     """
-    import numpy as np
-
     if least is None:
         return None
+    import numpy as np
+
     return float(np.nextafter(np.float32(min(least - RESOLUTION, _CLOSE)), np.float32(-np.inf)))
 
 

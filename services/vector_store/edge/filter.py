@@ -70,15 +70,19 @@ def _field(key: str, plain: Plain) -> Any:
 
 
 def _match(plain: Plain) -> Any:
-    import numpy as np
-
     if "value" in plain:
         value = plain["value"]
-        # a Python bool is an int to the engine, and would be compared as one; numpy's is not
-        return edge.MatchValue(np.bool_(value) if isinstance(value, bool) else value)
+        return edge.MatchValue(_bool(value) if isinstance(value, bool) else value)
     if "any" in plain:
         return edge.MatchAny(plain["any"])
     return edge.MatchExcept(plain["except"])
+
+
+def _bool(value: bool) -> Any:
+    """Return numpy's bool: a Python one is an int to the engine, and would be compared as one."""
+    import numpy as np
+
+    return np.bool_(value)
 
 
 def _range(plain: Plain) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from vitrine.services.domain import CollectionSchema
@@ -13,6 +13,10 @@ from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_path
 from vitrine.services.vector_store.ordered import OrderedListing, Value
 from vitrine.services.vector_store.ranked import BREADTH, Asked, deep, fused, quick
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _LAST_ID = (1 << 128) - 1
 
@@ -202,8 +206,6 @@ def count(shard: Any, filter: Plain | None) -> int:
 def pack(answers: list[list[Found]], with_vectors: list[list[str]]) -> tuple[Header, Arrays]:
     """Return answers as one message: hits as [id, score, payload], and for each vector name the hits that
     have it, as one matrix."""
-    import numpy as np
-
     header: Header = {"answers": [], "blocks": []}
     arrays: Arrays = []
     for index, (found, names) in enumerate(zip(answers, with_vectors, strict=True)):
@@ -212,5 +214,11 @@ def pack(answers: list[list[Found]], with_vectors: list[list[str]]) -> tuple[Hea
             rows = [row for row, hit in enumerate(found) if name in hit.vectors]
             if rows:
                 header["blocks"].append([index, name, rows])
-                arrays.append(np.array([found[row].vectors[name] for row in rows], dtype=np.float32))
+                arrays.append(_matrix([found[row].vectors[name] for row in rows]))
     return header, arrays
+
+
+def _matrix(vectors: list[list[float]]) -> NDArray[np.float32]:
+    import numpy as np
+
+    return np.array(vectors, dtype=np.float32)

@@ -27,14 +27,18 @@ _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
 
 def send(sock: socket.socket, header: Header, arrays: Sequence[NDArray[Any]] = ()) -> None:
     """Send one frame. ``TypeError`` if the header is not JSON; ``OSError`` if the other side is gone."""
-    import numpy as np
-
     described = [[array.dtype.str, list(array.shape)] for array in arrays]
     head = orjson.dumps({**header, "arrays": described}, option=_OPTIONS)
     sock.sendall(_LENGTH.pack(len(head)) + head)
     for array in arrays:
         if array.size:
-            sock.sendall(np.ascontiguousarray(array).data.cast("B"))
+            sock.sendall(_bytes(array))
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    import numpy as np
+
+    return np.ascontiguousarray(array).data.cast("B")
 
 
 def receive(sock: socket.socket) -> tuple[Header, Arrays]:
