@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -15,6 +15,7 @@ from vitrine.services.domain import CollectionSchema
 from vitrine.services.errors import BadRequest, NotFound, VitrineError
 from vitrine.services.vector_store.checks import check_extension
 from vitrine.services.vector_store.edge import read as edge_read
+from vitrine.services.vector_store.edge.closed import read_note
 from vitrine.services.vector_store.edge.collection import Collection, Write, engine_errors
 from vitrine.services.vector_store.edge.errors import from_engine, to_plain
 from vitrine.services.vector_store.edge.files import (
@@ -267,6 +268,11 @@ class Engine:
             damaged = {name: to_plain(error) for name, error in self._damaged.items()}
             schemas = [schema_plain(schema) for schema in self._schemas.values()]
             return {"schemas": schemas, "damaged": damaged}, []
+        if op in ("count", "info") and not header.get("filter") and name not in self._open:
+            self._check_known(name)
+            known = read_note(CollectionFiles(self._data, name))
+            if known is not None:
+                return {"count": known.points, **asdict(known), "status": "green"}, []
         collection = self._collection(name)
         if op == "query":
             shard, schema = collection.shard, collection.schema

@@ -5,6 +5,7 @@
 <data>/trash/                                  dropped folders on their way out
 <data>/collections/<name>/collection.json      the schema; without it a creation did not finish
 <data>/collections/<name>/points.json          points acknowledged at least
+<data>/collections/<name>/closed.json          what it held when it was closed, see closed.py
 <data>/collections/<name>/current              which generation is the shard
 <data>/collections/<name>/gen-<hex>/           the shard; other ones: an indexing run that did not finish
 ```
