@@ -81,7 +81,9 @@ def test_commands_import_nothing_that_they_do_not_need(
 ) -> None:
     given = {"IMAGE": image, "OUT": str(tmp_path / "table.json")}
     typed = [given.get(word, word) for word in arguments]
-    assert loaded(COMMAND, filled_data, typed, HEAVY) == []
+    # doctor says on which device encoders run, which torch knows where it is installed
+    allowed = {"torch"} if arguments == ["doctor"] else set()
+    assert set(loaded(COMMAND, filled_data, typed, HEAVY)) <= allowed
 
 
 def test_the_library_imports_nothing_that_it_does_not_need(filled_data: Path) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vitrine.services.vector_store.edge.files import CollectionFiles, read_json, sync, write_json
+from vitrine.services.files import sync
+from vitrine.services.vector_store.edge.files import CollectionFiles, read_json, write_json
 
 _NOTE: Final = "closed.json"
 
