@@ -1,28 +1,17 @@
-# The serving image: the API, the indexer and the command line on the CPU. No training libraries, no test tools.
+# The serving image: the API, the indexer and the command line, which is the first install: no torch, no test tools, no compiler.
 #
-#   docker build --build-arg TORCH_INDEX_URL=<an index with CPU wheels of torch> -t vitrine .
-#
-# requirements.lock pins torch. It is installed first, from that index alone, or without the argument from the one that pip is
-# configured for. An index that serves a CUDA build, five gigabytes that this image cannot use, is refused before anything is
-# downloaded.
+#   docker build -t vitrine .
 
 ARG PYTHON_IMAGE=python:3.11.14-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
-ARG TORCH_INDEX_URL=""
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/vitrine
 ENV PATH=/opt/vitrine/bin:$PATH
 WORKDIR /src
-COPY requirements.lock pyproject.toml README.md LICENSE ./
-RUN torch="$(grep -i '^torch==' requirements.lock)" \
-    && index="${TORCH_INDEX_URL:+--index-url $TORCH_INDEX_URL}" \
-    && pip install $index --dry-run --ignore-installed --quiet --report /tmp/torch.json "$torch" \
-    && if grep -qE '"name": "(nvidia|cuda|triton)' /tmp/torch.json; then \
-         echo >&2 "This package index serves torch for CUDA: name one with CPU wheels by --build-arg TORCH_INDEX_URL=..."; exit 1; \
-       fi \
-    && pip install $index "$torch"
-COPY setup.py ./
+COPY requirements.lock pyproject.toml README.md LICENSE setup.py ./
+# wheels alone: a package that would have to be compiled is an error here, not a compiler in the image
+RUN pip install --only-binary :all: -r requirements.lock
 COPY vitrine vitrine
 COPY services services
 COPY indexer indexer
@@ -30,9 +19,12 @@ COPY training training
 COPY api api
 COPY cli cli
 COPY data data
-# the lock as constraints: what the project asks for, in exactly these versions, and nothing that only tests need
-RUN pip install --constraint requirements.lock . \
-    && python -c "import torch; assert torch.version.cuda is None, 'torch was replaced by a CUDA build'"
+# what runs is in the lock; what installs, and OpenVINO's plugins for other devices than the CPU, stays behind
+RUN pip install --no-deps --no-build-isolation . \
+    && pip uninstall --quiet --yes setuptools \
+    && rm -f /opt/vitrine/lib/python3.*/site-packages/openvino/libs/libopenvino_intel_[gn]pu_*.so \
+    && python -c "import openvino; assert openvino.Core().available_devices == ['CPU']" \
+    && pip uninstall --quiet --yes pip
 
 FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 vitrine \

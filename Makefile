@@ -1,32 +1,70 @@
 # Vitrine: `make` lists the targets.
 PYTHON ?= python3
 VENV   ?= .venv
+LIGHT  ?= .venv-light
 BIN    := $(VENV)/bin
+# The first install, and everything; the second contains the first.
+FIRST  := $(VENV)/installed-first
 STAMP  := $(VENV)/installed
 
+# pip rather than another installer: it honours wheel folders and indexes configured on the machine.
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+EDITABLE := install --quiet --no-deps --no-build-isolation -e .
+
+# The index that torch is asked of before the ordinary one. Where no NVIDIA GPU is seen, that is PyTorch's own of CPU builds: the
+# ordinary one has the build for CUDA on Linux, five gigabytes. `make install TORCH_INDEX=` asks the ordinary one alone.
+CPU_TORCH := https://download.pytorch.org/whl/cpu
+SEES_GPU  := [ -e /dev/nvidia0 ] || [ -e /proc/driver/nvidia ] || command -v nvidia-smi >/dev/null 2>&1
+ifeq ($(origin TORCH_INDEX),undefined)
+TORCH_INDEX := $(shell [ "$$(uname -s)" != Linux ] || $(SEES_GPU) || echo $(CPU_TORCH))
+endif
+TORCH := $(shell grep -i '^torch==' requirements-all.lock)
+FROM_TORCH_INDEX := --no-deps --index-url $(TORCH_INDEX) $(TORCH)
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-containers lint types check lock clean
+.PHONY: help install demo serve test test-light test-containers lint types check lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# pip rather than another installer: it honours wheel folders and indexes configured on the machine.
-$(STAMP): pyproject.toml requirements.lock
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $(STAMP)
+$(FIRST): pyproject.toml requirements.lock
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --no-compile -r requirements.lock
+	$(PIP) $(EDITABLE)
+	@touch $(FIRST)
 
-install: $(STAMP)  ## make .venv with the pinned dependencies and the command `vitrine`
+$(STAMP): pyproject.toml requirements.lock requirements-all.lock requirements-cuda.lock
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@if [ -z "$(TORCH_INDEX)" ]; then :; \
+	elif $(PIP) install --quiet --dry-run --timeout 3 --retries 0 $(FROM_TORCH_INDEX) >/dev/null 2>&1; then \
+	  $(PIP) install --quiet $(FROM_TORCH_INDEX); \
+	else echo "$(TORCH_INDEX) does not have $(TORCH) or cannot be reached: torch comes from the ordinary index."; fi
+	$(PIP) install --quiet -r requirements-all.lock -c requirements-cuda.lock
+	$(PIP) $(EDITABLE)
+	@touch $(FIRST) $(STAMP)
 
-demo: install  ## draw a small catalogue, index it, run three searches
+install: $(STAMP)  ## make .venv with everything: the command `vitrine`, all extras, the tools of the tests
+
+demo: $(FIRST)  ## draw a small catalogue, index it, search it (the first install alone: no torch)
 	$(BIN)/vitrine demo
 
-serve: install  ## serve the API on 127.0.0.1:8000
+serve: $(FIRST)  ## serve the API on 127.0.0.1:8000 (the first install alone)
 	$(BIN)/vitrine serve
 
 test: install  ## run the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# The command line, the API, the demo, the encoders and the front door for Python: what a user of the first install meets.
+LIGHT_TESTS ?= tests/cli tests/api tests/vitrine tests/data tests/services/encoders tests/services/test_extras.py
+
+test-light: $(LIGHT)/installed  ## run the tests that need no extra, in an environment without any
+	$(LIGHT)/bin/python -m pytest -n auto --dist loadfile $(LIGHT_TESTS)
+
+$(LIGHT)/installed: pyproject.toml requirements.lock requirements-all.lock
+	[ -x $(LIGHT)/bin/python ] || $(PYTHON) -m venv $(LIGHT)
+	$(LIGHT)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile -r requirements.lock
+	$(LIGHT)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile --no-build-isolation -c requirements-all.lock -e '.[test]'
+	@touch $@
 
 test-containers: install  ## the store contracts on Qdrant and MinIO in containers (needs a Docker engine)
 	$(BIN)/python -m pytest -m containers
@@ -38,11 +76,10 @@ lint: install  ## ruff, checks and format
 types: install  ## mypy --strict on the packages
 	$(BIN)/mypy
 
-check: lint types test  ## everything that CI runs
+check: lint types test test-light  ## everything that CI runs
 
-lock: install  ## write requirements.lock from what pyproject.toml resolves to today
-	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager torch==2.13.0 -e '.[training,clustering,dev]'
-	$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+lock: install  ## write the three locks from what pyproject.toml resolves to today
+	$(BIN)/python .ci/lock.py
 
 clean:  ## remove what the demo made (not .venv)
 	rm -rf demo-output vitrine-data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from vitrine.services.errors import MissingExtra
@@ -62,3 +63,11 @@ def load_extra(module: str, extra: Extra) -> Any:
     """
     with from_extra(extra):
         return import_module(module)
+
+
+def has_library(name: str) -> bool:
+    """Return whether a library, by its name in ``PACKAGES``, is installed; it is not imported."""
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # a module without a spec, or None in its place
+        return False

@@ -34,6 +34,8 @@ TAG, SCORE, LEAST = "red", "close_up", 0.3
 RANGES = ("blue", "large")
 """The tags whose taggers' scores are asked for together."""
 _HITS = 9
+_SEARCHES_BEFORE = 3
+"""Searches that need nothing learned."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,18 @@ def demo(
             _by_tag_and_score(runtime),
         ]
         learned = learn(runtime, CATEGORY, using)
+        looks = LOOK if learned and learned["encoder"] else using
+        if looks == LOOK:
+            searches.append(_by_picture(runtime, LOOK, drawn.manifest))
         if learned:
-            searches += [_by_picture(runtime, LOOK, drawn.manifest), _by_scores(runtime)]
+            searches.append(_by_scores(runtime))
         sheets = [folder / f"by-{shown.kind.replace(' ', '-')}.png" for shown in searches]
         for shown, sheet in zip(searches, sheets, strict=True):
             title = f"By {shown.kind}: {shown.query}"
             save_sheet(
                 runtime, sheet, shown.queries, shown.hits, title=title, captions=partial(_captions, shown)
             )
-        found = find_structure(runtime, CATEGORY, LOOK if learned else using, using, folder, drawn.manifest)
+        found = find_structure(runtime, CATEGORY, looks, using, folder, drawn.manifest)
         address = f"http://{runtime.settings.host}:{runtime.settings.port}"
     if as_json:
         trees = [_search_json(shown, sheet) for shown, sheet in zip(searches, sheets, strict=True)]
@@ -101,7 +106,7 @@ def demo(
         print_json(tree | {"learned": learned, "found": found})
         return
     for number, (shown, sheet) in enumerate(zip(searches, sheets, strict=True), 1):
-        if learned and number == len(searches) - 1:
+        if learned and number == _SEARCHES_BEFORE + 1:
             print_learned(learned)
         _print_search(number, shown, sheet)
     print_structure(found)

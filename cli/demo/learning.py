@@ -22,19 +22,28 @@ _FIGURES = (("recall@1", "precision_at_1"), ("precision@10", "precision_at_10"),
 def learn(runtime: Runtime, category: str, using: str) -> dict[str, Any] | None:
     """Train an encoder and taggers, and return how good they are, for programs.
 
-    None, with a note, where there are too few pictures, or the extra `train` is missing.
+    None, with a note, where there are too few pictures. ``encoder`` is None, with a note, where the extra
+    ``train`` is not installed.
     """
     from vitrine.services.errors import TooFewExamples
 
     try:
         return {
-            "encoder": _learn_encoder(runtime, category, using),
+            "encoder": _encoder_if_possible(runtime, category, using),
             "taggers": _learn_taggers(runtime, category, using),
         }
     except TooFewExamples as error:
         note(f"Nothing is learned from so few pictures. {error.message}")
-    except ImportError as error:
-        note(f"Nothing is learned: {error.name} is not installed (it comes with the extra `train`).")
+    return None
+
+
+def _encoder_if_possible(runtime: Runtime, category: str, using: str) -> dict[str, Any] | None:
+    from vitrine.services.errors import MissingExtra
+
+    try:
+        return _learn_encoder(runtime, category, using)
+    except MissingExtra as error:
+        note(f"No encoder is trained. {error.message}")
     return None
 
 
@@ -83,7 +92,17 @@ def _learn_taggers(runtime: Runtime, category: str, using: str) -> dict[str, Any
 def print_learned(learned: dict[str, Any]) -> None:
     """Print how well held-out pictures find others of their class, before and after; then the best and the
     worst taggers."""
-    encoder, taggers = learned["encoder"], learned["taggers"]
+    if encoder := learned["encoder"]:
+        _print_encoder(encoder)
+    taggers = learned["taggers"]
+    ranked = sorted(taggers["average_precision"].items(), key=lambda item: -item[1])
+    typer.secho(f"\nLearned: {len(ranked)} taggers", bold=True)
+    typer.echo(f"Mean average precision {taggers['mean']:.3f} on pictures that they have not seen.")
+    for name, some in (("best", ranked[:5]), ("worst", ranked[-5:])):
+        typer.echo(f"  {name}: " + ", ".join(f"{tag} {value:.2f}" for tag, value in some))
+
+
+def _print_encoder(encoder: dict[str, Any]) -> None:
     typer.secho(f"\nLearned: an encoder of the classes, {LOOK!r}", bold=True)
     rows = [
         (name, *(encoder["metrics"][key].get(figure) for _, figure in _FIGURES))
@@ -94,11 +113,6 @@ def print_learned(learned: dict[str, Any]) -> None:
     print_table(("on held-out pictures", *names), rows, right=names)
     report = Path(encoder["folder"], "report.md")
     typer.echo(f"{'Report' if encoder['fresh'] else 'Trained before; report'}: {report}")
-    ranked = sorted(taggers["average_precision"].items(), key=lambda item: -item[1])
-    typer.secho(f"\nLearned: {len(ranked)} taggers", bold=True)
-    typer.echo(f"Mean average precision {taggers['mean']:.3f} on pictures that they have not seen.")
-    for name, some in (("best", ranked[:5]), ("worst", ranked[-5:])):
-        typer.echo(f"  {name}: " + ", ".join(f"{tag} {value:.2f}" for tag, value in some))
 
 
 def _train(runtime: Runtime, category: str, spec: EncoderSpec) -> SavedRun:

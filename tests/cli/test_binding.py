@@ -6,14 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
+
 from PIL import Image
 
 from tests.cli.conftest import Run, runner
-from vitrine.services.encoders.families.autoencoder import (
-    AutoencoderConfig,
-    ConvolutionalAutoencoder,
-    save_autoencoder,
-)
+from vitrine.services.encoders.families.autoencoder import AutoencoderConfig
+from vitrine.training.autoencoder.network import ConvolutionalAutoencoder, save_autoencoder
 
 
 def save(folder: Path, dim: int = 8) -> Path:

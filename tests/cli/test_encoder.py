@@ -69,12 +69,8 @@ def test_the_proof_is_printed_and_decides_the_exit_code(vitrine: Run, tmp_path: 
 def save_autoencoder_of_nan(folder: Path) -> Path:
     from safetensors.torch import load_file, save_file
 
-    from vitrine.services.encoders.families.autoencoder import (
-        WEIGHTS,
-        AutoencoderConfig,
-        ConvolutionalAutoencoder,
-        save_autoencoder,
-    )
+    from vitrine.services.encoders.families.autoencoder import WEIGHTS, AutoencoderConfig
+    from vitrine.training.autoencoder.network import ConvolutionalAutoencoder, save_autoencoder
 
     model = ConvolutionalAutoencoder(size=16, dim=8, channels=(8, 16))
     save_autoencoder(folder, model, AutoencoderConfig("convolutional", 16, 8, model.arguments, {}))

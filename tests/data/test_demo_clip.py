@@ -9,15 +9,15 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from benchmarks.demo_weights.captions import free_caption  # noqa: E402
-from benchmarks.demo_weights.evaluation import Figures, evaluate, hit_rate, own_ranks, r_precision  # noqa: E402
-from benchmarks.demo_weights.loop import Recipe, info_nce, learning_rate  # noqa: E402
-from benchmarks.demo_weights.pictures import decode_facts, encode_facts  # noqa: E402
-from benchmarks.demo_weights.tokenizer import END_ID, START_ID, UNKNOWN_ID, demo_tokenizer  # noqa: E402
-from benchmarks.demo_weights.wording import vocabulary, words_of  # noqa: E402
-from vitrine.data.captions import full_caption  # noqa: E402
-from vitrine.data.facts import FACT_NAMES, Facts  # noqa: E402
-from vitrine.data.pictures import draw_pictures  # noqa: E402
+from benchmarks.demo_weights.captions import free_caption
+from benchmarks.demo_weights.evaluation import Figures, evaluate, hit_rate, own_ranks, r_precision
+from benchmarks.demo_weights.loop import Recipe, info_nce, learning_rate
+from benchmarks.demo_weights.pictures import decode_facts, encode_facts
+from benchmarks.demo_weights.tokenizer import END_ID, START_ID, UNKNOWN_ID, demo_tokenizer
+from benchmarks.demo_weights.wording import vocabulary, words_of
+from vitrine.data.captions import full_caption
+from vitrine.data.facts import FACT_NAMES, Facts
+from vitrine.data.pictures import draw_pictures
 
 FOLDER = Path(__file__).parents[2] / "data" / "demo-clip"
 FACTS = Facts("mug", "red", "white", "striped", "large", "blue", "tiled", "blurry")

@@ -11,20 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from PIL import Image
 
-from vitrine.services.encoders.families.autoencoder import (
-    AutoencoderConfig,
-    ConvolutionalAutoencoder,
-    load_autoencoder,
-    save_autoencoder,
-)
+from vitrine.services.encoders.families.autoencoder import AutoencoderConfig, load_autoencoder
 from vitrine.services.encoders.families.clip import DualImageEncoder
 from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference, parse_reference
 from vitrine.services.encoders.resolve import ResolvedModel, folder_revision
 from vitrine.services.errors import BadRequest, ModelUnavailable, TooFewExamples
+from vitrine.training.autoencoder.network import ConvolutionalAutoencoder, save_autoencoder
 from vitrine.training.autoencoder.options import AutoencoderOptions
 from vitrine.training.autoencoder.train import reconstruct, train_autoencoder
 

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from vitrine.services.category.read_all import pages
-from vitrine.services.encoders.families.autoencoder import AutoencoderConfig, save_autoencoder
+from vitrine.services.encoders.families.autoencoder import AutoencoderConfig
 from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import parse_reference
 from vitrine.services.encoders.torch_encoder import TorchEncoder
@@ -21,6 +21,7 @@ from vitrine.services.errors import BadRequest
 from vitrine.services.images.contact_sheet import Tile, contact_sheet
 from vitrine.services.runtime import Runtime
 from vitrine.services.settings import Settings
+from vitrine.training.autoencoder.network import save_autoencoder
 from vitrine.training.autoencoder.options import AutoencoderOptions
 from vitrine.training.autoencoder.train import TrainedAutoencoder, reconstruct, train_autoencoder
 

@@ -13,11 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.services.encoders.families.autoencoder import (
-    Autoencoder,
-    ConvolutionalAutoencoder,
-    preprocessing_of,
-)
+from vitrine.services.encoders.families.autoencoder import Autoencoder, preprocessing_of
 from vitrine.services.encoders.families.clip import DualImageEncoder
 from vitrine.services.encoders.families.vit import VisionEncoder
 from vitrine.services.encoders.precision import choose_device
@@ -26,6 +22,7 @@ from vitrine.services.encoders.torch_encoder import TorchEncoder
 from vitrine.services.errors import BadRequest, ImageRefused, NotFound, TooFewExamples
 from vitrine.services.extras import from_extra
 from vitrine.services.images.open import ImageLimits, open_image
+from vitrine.training.autoencoder.network import ConvolutionalAutoencoder
 from vitrine.training.autoencoder.options import AutoencoderOptions, Loss
 
 with from_extra("train"):

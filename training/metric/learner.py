@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.domain import Embeddings
-from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.precision import choose_precision
 from vitrine.services.encoders.preprocess import normalise
 from vitrine.services.extras import from_extra
 from vitrine.training.data.dataset import LabelledImage
+from vitrine.training.metric.embedder import Embedder
 from vitrine.training.metric.last_blocks import SplitTrunk
 from vitrine.training.metric.options import MetricOptions
 from vitrine.training.metric.trunk import Trunk

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.domain import EncoderSpec
-from vitrine.services.encoders.families.embedder import Embedder
-from vitrine.services.encoders.families.metric import MetricEncoder, save_metric_encoder
+from vitrine.services.encoders.families.metric import MetricEncoder
 from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference
 from vitrine.services.encoders.retrieval_metrics import retrieval_metrics
 from vitrine.services.encoders.torch_encoder import choose_model_precision
@@ -25,9 +24,11 @@ from vitrine.services.extras import from_extra
 from vitrine.training.data.dataset import LabelledImage, fingerprint
 from vitrine.training.data.splits import Split
 from vitrine.training.metric.checkpoints import load_best, load_state, read_tree, save_state
+from vitrine.training.metric.embedder import Embedder
 from vitrine.training.metric.learner import Learner, frozen_learner, trunk_learner
 from vitrine.training.metric.losses import MetricLoss, batch_shape, batches, make_loss
 from vitrine.training.metric.options import MetricOptions
+from vitrine.training.metric.saving import save_metric_encoder
 from vitrine.training.metric.trunk import Trunk
 from vitrine.training.metric.views import PixelReader, Tell, TrunkEmbeddings
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from vitrine.services.extras import from_extra
+from vitrine.services.extras import from_extra, has_library
 from vitrine.services.files import make_folder
 from vitrine.services.values.words import as_label
 from vitrine.training.reports import markdown_table
@@ -52,21 +52,25 @@ def write_report(folder: Path, training: Training, *, title: str, plots: bool | 
     """Write report.json, report.md, overview.png and, with ``plots`` (None: where tags are few),
     ``<tag>.png`` into ``folder``.
 
-    The overview shows every tag's average precision. matplotlib is loaded here, and never a window system.
+    The overview shows every tag's average precision. matplotlib is loaded here, and never a window system;
+    where it is not installed and ``plots`` is None, there are no pictures, and report.md says how to have
+    them.
     """
+    drawn = has_library("matplotlib") if plots is None else plots
     make_folder(folder)
     (folder / "report.json").write_bytes(orjson.dumps(to_json(training, title), option=orjson.OPT_INDENT_2))
     pictures: dict[str, str] = {}
-    if plots is not False:
+    if drawn:
         draw_overview(training.reports, folder / "overview.png")
         if plots or len(training.reports) <= MAX_PLOTS:
             for number, report in enumerate(training.reports, 1):
                 name = f"{number:03d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', report.head.tag)[:60]}.png"
                 draw_tag(report, folder / name)
                 pictures[report.head.tag] = name
-    (folder / "report.md").write_text(
-        to_markdown(training, title, pictures, overview=plots is not False), encoding="utf-8"
-    )
+    text = to_markdown(training, title, pictures, overview=drawn)
+    if plots is None and not drawn:
+        text += "\nPlots need matplotlib, which is not installed: pip install 'vitrine[train]'.\n"
+    (folder / "report.md").write_text(text, encoding="utf-8")
     return folder
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vitrine.services.artifacts.taggers import TagHead
+from vitrine.services.extras import load_extra
 from vitrine.services.runtime import Runtime
 from vitrine.services.taggers.saving import save_heads
 from vitrine.training.taggers.examples import read_examples, read_negatives
@@ -54,8 +55,10 @@ def run_taggers(
     ``tags`` None: every tag with enough images. ``using``: the named vector (None: the category's default).
     ``field``: where the tags are: tags, class or metadata.COLUMN. ``folder``: where the report goes (None:
     below the data folder); ``plots``: see `write_report`. ``TooFewExamples``, ``UnknownVector``,
-    ``BadRequest``.
+    ``BadRequest``, ``MissingExtra`` (``plots`` without matplotlib).
     """
+    if plots:
+        load_extra("matplotlib", "train")  # said before an hour of training, not after
     options = options or TrainOptions()
     found = runtime.catalog.get(category)
     examples = read_examples(

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.duplicates.options import Reach
 from vitrine.services.domain import Embeddings, Near, Query
+from vitrine.services.extras import has_library
 from vitrine.services.images.hashes import Hashes, close_pairs, telling
 from vitrine.services.vector_store.base import VectorStore
 from vitrine.services.vector_store.similarity import RESOLUTION
@@ -186,7 +186,7 @@ def fast_products(embeddings: Embeddings) -> tuple[Product, float]:
     the instructions of AVX-512 alone it is slower, so there and elsewhere it is float32. torch multiplies in
     bfloat16, where it is installed.
     """
-    if len(embeddings) >= _WORTH and find_spec("torch") is not None:
+    if len(embeddings) >= _WORTH and has_library("torch"):
         import torch
 
         if torch.cpu.get_capabilities().get("amx_bf16"):

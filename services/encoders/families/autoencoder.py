@@ -2,33 +2,44 @@
 network knows.
 
 A folder holds ``config.json`` ("vitrine": "autoencoder", the constructor's arguments) and
-``autoencoder.safetensors``. Models of your own take the place of ConvolutionalAutoencoder by the protocol
-below: train them from Python (training/autoencoder/train.py), and register a family that
-loads them by ``load_autoencoder(..., model=...)``. A folder never names code that is imported.
+``autoencoder.safetensors``; training/autoencoder/ makes both. It is served by OpenVINO, on any machine.
+
+Models of your own take the place of ours by the protocol ``Autoencoder`` below, and need torch: train them
+from Python (training/autoencoder/train.py), and register a family that loads them by
+``load_autoencoder(..., model=...)``. A folder never names code that is imported.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-from torch import nn
+import numpy as np
+from PIL import Image
 
-from vitrine.services.domain import EncoderSpec, Preprocessing
+from vitrine.services.domain import Embeddings, EncoderSpec, Preprocessing
+from vitrine.services.encoders.batching import StagedEncoder
+from vitrine.services.encoders.graphs.tensors import Tensors
+from vitrine.services.encoders.graphs.weights import Weights
 from vitrine.services.encoders.precision import choose_device
+from vitrine.services.encoders.preprocess import Pixels, fit
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.encoders.torch_encoder import CONVOLUTIONAL_SLICE, SLICE, TorchEncoder
-from vitrine.services.errors import BadRequest, ModelUnavailable
-from vitrine.services.files import make_folder
+from vitrine.services.errors import ModelUnavailable
+
+if TYPE_CHECKING:
+    import openvino as ov
+    import torch
 
 KIND = "autoencoder"
 CONFIG, WEIGHTS = "config.json", "autoencoder.safetensors"
-_MIN_SIZE, _MAX_SIZE = 16, 512
+GROUPS = 8
+"""Channels are normalised in so many groups."""
 
 
 class Autoencoder(Protocol):
@@ -46,66 +57,6 @@ class Autoencoder(Protocol):
     def decode(self, codes: torch.Tensor) -> torch.Tensor: ...
 
 
-class ConvolutionalAutoencoder(nn.Module):
-    """Halves the picture once a channel count, then a linear code; the decoder mirrors it with nearest
-    upsampling.
-
-    Group normalisation, because it does the same in training and in service. ``size``: side of the square in
-    pixels, a multiple of 2 ** len(channels). Raises BadRequest.
-    """
-
-    def __init__(
-        self, size: int = 64, dim: int = 128, channels: tuple[int, ...] = (32, 64, 128, 256)
-    ) -> None:
-        super().__init__()
-        smallest = size >> len(channels)
-        if (
-            not _MIN_SIZE <= size <= _MAX_SIZE
-            or not channels
-            or smallest < 1
-            or smallest << len(channels) != size
-        ):
-            raise BadRequest(
-                f"A picture of {size} pixels cannot be halved {len(channels)} times: choose a size in "
-                f"{_MIN_SIZE}..{_MAX_SIZE} that is a multiple of {2 ** len(channels)}."
-            )
-        if dim < 1 or any(count < 8 or count % 8 for count in channels):
-            raise BadRequest("An autoencoder needs a code of 1 or more and channels that are multiples of 8.")
-        self._size, self._dim, self._channels = size, dim, tuple(channels)
-        self._top = (channels[-1], smallest, smallest)
-        flat = channels[-1] * smallest * smallest
-        down = [_halve(before, after) for before, after in zip((3, *channels), channels, strict=False)]
-        back = tuple(reversed(channels))
-        up = [_double(before, after) for before, after in zip(back, (*back[1:], back[-1]), strict=True)]
-        self.encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(flat, dim))
-        self.widen = nn.Linear(dim, flat)
-        self.decoder = nn.Sequential(*up, nn.Conv2d(back[-1], 3, 3, padding=1), nn.Sigmoid())
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        return {"size": self._size, "dim": self._dim, "channels": list(self._channels)}
-
-    def encode(self, pictures: torch.Tensor) -> torch.Tensor:
-        codes: torch.Tensor = self.encoder(pictures)
-        return codes
-
-    def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        pictures: torch.Tensor = self.decoder(self.widen(codes).unflatten(1, self._top))
-        return pictures
-
-
-class AutoencoderEncoder(TorchEncoder):
-    """The coding half of an autoencoder in service."""
-
-    def __init__(self, spec: EncoderSpec, model: Autoencoder, *, device: str) -> None:
-        slice_size = CONVOLUTIONAL_SLICE if device == "cpu" else SLICE
-        super().__init__(spec, precision="float32", device=device, slice_size=slice_size)
-        self._model = model
-
-    def features(self, batch: torch.Tensor) -> torch.Tensor:
-        return self._model.encode(batch)
-
-
 @dataclass(frozen=True)
 class AutoencoderConfig:
     """What ``config.json`` says. ``model`` is convolutional, or a name that the maker of a custom model
@@ -118,21 +69,64 @@ class AutoencoderConfig:
     training: Mapping[str, Any]
 
 
+class AutoencoderEncoder:
+    """A StagedEncoder (services/encoders/batching.py) on the coding half of ours. Only ``prepare`` is
+    thread-safe."""
+
+    precision = "float32"
+    device = "cpu"
+    runtime = "openvino"
+
+    def __init__(self, spec: EncoderSpec, model: ov.Model) -> None:
+        self._spec = spec
+        self._model = model
+
+    @property
+    def spec(self) -> EncoderSpec:
+        return self._spec
+
+    def prepare(self, image: Image.Image) -> Pixels:
+        """Resize one RGB image: (size, size, 3) uint8. Any thread may call it."""
+        return fit(image, self._spec.preprocessing)
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Embeddings:
+        """Return (n, dim) float32, L2-normalised, row i for image i."""
+        parts = [
+            self.encode_pixels([self.prepare(image) for image in images[at : at + SLICE]])
+            for at in range(0, len(images), SLICE)
+        ]
+        return np.concatenate(parts) if parts else self.encode_pixels([])
+
+    def encode_pixels(self, pixels: Sequence[Pixels]) -> Embeddings:
+        """As ``encode_images``, from images that ``prepare`` has fitted."""
+        parts = [np.empty((0, self._spec.dim), np.float32)]
+        for at in range(0, len(pixels), SLICE):
+            batch = np.stack(pixels[at : at + SLICE]).transpose(0, 3, 1, 2).astype(np.float32)
+            parts.append(np.array(self._compiled({0: batch / np.float32(255)})[0]))
+        return np.concatenate(parts)
+
+    @cached_property
+    def _compiled(self) -> Any:
+        import openvino as ov
+
+        return ov.Core().compile_model(self._model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+class CustomAutoencoderEncoder(TorchEncoder):
+    """A StagedEncoder on the coding half of a model of torch."""
+
+    def __init__(self, spec: EncoderSpec, model: Autoencoder, *, device: str) -> None:
+        slice_size = CONVOLUTIONAL_SLICE if device == "cpu" else SLICE
+        super().__init__(spec, precision="float32", device=device, slice_size=slice_size)
+        self._model = model
+
+    def features(self, batch: torch.Tensor) -> torch.Tensor:
+        return self._model.encode(batch)
+
+
 def preprocessing_of(size: int) -> Preprocessing:
     """Return the whole picture, squeezed to a square, in 0..1."""
     return Preprocessing((size, size), None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "bilinear")
-
-
-def save_autoencoder(folder: Path, model: Autoencoder, config: AutoencoderConfig) -> None:
-    """Write the folder; the config last, so that half a folder does not load."""
-    from safetensors.torch import save_file
-
-    assert isinstance(model, nn.Module)
-    make_folder(folder)
-    (folder / CONFIG).unlink(missing_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS)
-    tree = {"vitrine": KIND, "format": 1, **vars(config)}
-    (folder / CONFIG).write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
 
 
 def read_config(folder: Path) -> AutoencoderConfig:
@@ -152,36 +146,72 @@ def load_autoencoder(
     *,
     device: str = "cpu",
     model: Callable[[Mapping[str, Any]], Autoencoder] | None = None,
-) -> AutoencoderEncoder:
-    """Load the encoder of a folder. ``model`` makes a custom model from its arguments. Raises
-    ModelUnavailable."""
-    from safetensors.torch import load_file
-
+) -> StagedEncoder:
+    """Load the encoder of a folder. ``model`` makes a custom model of torch from its arguments, which runs on
+    ``device``; ours runs on the CPU. Raises ModelUnavailable."""
     config = read_config(found.folder)
     if model is None and config.model != "convolutional":
         raise ModelUnavailable(
             f"{found.path} was trained with the custom model {config.model!r}: register a "
             "family that loads it by load_autoencoder(..., model=...), as docs/encoders.md shows."
         )
-    device = choose_device(device)
-    made: Any = model(config.arguments) if model else ConvolutionalAutoencoder(**_tuples(config.arguments))
+    spec = EncoderSpec(
+        reference.name, reference.model, found.revision, config.dim, ("image",), preprocessing_of(config.size)
+    )
+    if model is not None:
+        device = choose_device(device)
+        return CustomAutoencoderEncoder(spec, _custom(found.folder, config, model, device), device=device)
     try:
-        made.load_state_dict(load_file(found.folder / WEIGHTS))
-    except (OSError, RuntimeError) as error:
+        return AutoencoderEncoder(spec, coding_half(found.folder, config))
+    except (ModelUnavailable, KeyError, TypeError, ValueError) as error:
         raise ModelUnavailable(f"The weights in {found.path} do not fit its config.json: {error}") from error
-    preprocessing = preprocessing_of(config.size)
-    spec = EncoderSpec(reference.name, reference.model, found.revision, config.dim, ("image",), preprocessing)
-    return AutoencoderEncoder(spec, made.to(device).eval(), device=device)
 
 
-def _tuples(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
+def coding_half(folder: Path, config: AutoencoderConfig) -> ov.Model:
+    """Return the graph from pictures (n, 3, size, size) float32 in 0..1 to codes (n, dim) of length 1.
+
+    ModelUnavailable where weights are missing or of other shapes; KeyError, TypeError or ValueError where the
+    arguments are not those of ours.
+    """
+    from openvino import opset13 as ops
+
+    from vitrine.services.encoders.graphs import layers
+
+    size, dim = int(config.arguments["size"]), int(config.arguments["dim"])
+    channels = [int(count) for count in config.arguments["channels"]]
+    if (size, dim) != (config.size, config.dim):
+        raise ValueError(f"it says {config.size} pixels and {config.dim} components, then {size} and {dim}")
+    weights = Tensors(Weights([folder / WEIGHTS]))
+    source = layers.pixels((size, size))
+    x = source
+    for place, (before, after) in enumerate(zip((3, *channels), channels, strict=False)):
+        part = weights.under(f"encoder.{place}.")
+        x = ops.convolution(
+            x, layers.constant(part("0.weight", after, before, 4, 4)), [2, 2], [1, 1], [1, 1], [1, 1]
+        )
+        x = ops.add(x, layers.constant(part("0.bias", after).reshape(1, after, 1, 1)))
+        scale, shift = (layers.constant(part(f"1.{name}", after)) for name in ("weight", "bias"))
+        x = ops.swish(ops.group_normalization(x, scale, shift, GROUPS, 1e-5))
+    flat = channels[-1] * (size >> len(channels)) ** 2
+    x = layers.linear(
+        ops.reshape(x, layers.wholes(0, flat), True), weights, f"encoder.{len(channels) + 1}", flat, dim
+    )
+    weights.complete()
+    return layers.model(x, source, "autoencoder")
 
 
-def _halve(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(before, after, 4, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU())
+def _custom(
+    folder: Path,
+    config: AutoencoderConfig,
+    model: Callable[[Mapping[str, Any]], Autoencoder],
+    device: str,
+) -> Any:
+    """Return a custom model with the folder's weights."""
+    from safetensors.torch import load_file
 
-
-def _double(before: int, after: int) -> nn.Sequential:
-    scale = nn.Upsample(scale_factor=2, mode="nearest")
-    return nn.Sequential(scale, nn.Conv2d(before, after, 3, padding=1), nn.GroupNorm(8, after), nn.SiLU())
+    made: Any = model(config.arguments)
+    try:
+        made.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, RuntimeError) as error:
+        raise ModelUnavailable(f"The weights in {folder} do not fit its config.json: {error}") from error
+    return made.to(device).eval()

@@ -1,96 +1,116 @@
-"""The embedder: the small network behind a trunk that metric learning trains."""
+"""The embedder of a metric-learned encoder as it serves: the small network behind a trunk, in NumPy.
+
+training/metric/embedder.py trains and writes it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
+from numpy.typing import NDArray
 
 from vitrine.services.domain import Embeddings
-from vitrine.services.errors import BadRequest
+from vitrine.services.encoders.graphs.tensors import Tensors
+from vitrine.services.encoders.graphs.weights import Weights
 
-Activation = Literal["relu", "gelu"]
-_ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU}
-_MAX_WIDTH = 16_384
-_ROWS = 4_096
+Rows = NDArray[np.float32]
+_PART = 4_096
+"""Rows that are computed at once: bounds the memory."""
 
 
-class Embedder(nn.Module):
-    """A multi-layer perceptron from unit rows (n, input_dim) to unit rows (n, layers[-1]), in float32.
+@dataclass(frozen=True)
+class Layer:
+    """A linear layer: ``weight`` (outputs, inputs) and ``bias`` (outputs,)."""
 
-    The input is standardised first by ``mean`` and ``scale``, buffers that ``fit_input`` sets once from the
-    training rows: the components of a unit vector of a thousand dimensions are too small for the usual first
-    weights. ``activation`` stands between the layers, not after the last. Dropout (``input_dropout`` on the
-    standardised input, ``dropout`` between the layers) acts in training alone. Raises BadRequest.
+    weight: Rows
+    bias: Rows
+
+    def __call__(self, rows: Rows) -> Rows:
+        return rows @ self.weight.T + self.bias
+
+
+@dataclass(frozen=True, eq=False)
+class Embedder:
+    """A multi-layer perceptron from unit rows (n, input_dim) to unit rows (n, dim), in float32.
+
+    The input is standardised by ``mean`` and ``scale``; ``activation`` stands between the layers.
     """
 
-    mean: torch.Tensor
-    scale: torch.Tensor
-
-    def __init__(
-        self,
-        input_dim: int,
-        layers: Sequence[int] = (512, 128),
-        activation: Activation = "gelu",
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        if not layers or min(layers) < 1 or max(layers) > _MAX_WIDTH:
-            raise BadRequest(
-                f"The embedder needs one layer or more, each of 1 to {_MAX_WIDTH}, such as 512 128."
-            )
-        if activation not in _ACTIVATIONS:
-            raise BadRequest(
-                f"{activation!r} is not an activation of the embedder: choose {' or '.join(_ACTIVATIONS)}."
-            )
-        if not (0 <= dropout < 1 and 0 <= input_dropout < 1):
-            raise BadRequest("Dropout is a share: at least 0, below 1.")
-        self.arguments: Mapping[str, Any] = {
-            "input_dim": input_dim,
-            "layers": list(layers),
-            "activation": activation,
-            "dropout": dropout,
-            "input_dropout": input_dropout,
-        }
-        self.register_buffer("mean", torch.zeros(input_dim))
-        self.register_buffer("scale", torch.ones(input_dim))
-        parts: list[nn.Module] = [nn.Dropout(input_dropout)]
-        for before, after in zip((input_dim, *layers), layers, strict=False):
-            if len(parts) > 1:
-                parts += [_ACTIVATIONS[activation](), nn.Dropout(dropout)]
-            parts.append(nn.Linear(before, after))
-        self.layers = nn.Sequential(*parts)
+    mean: Rows
+    scale: Rows
+    layers: tuple[Layer, ...]
+    activation: Callable[[Rows], Rows]
 
     @property
     def dim(self) -> int:
         """Components of an embedding."""
-        return int(self.arguments["layers"][-1])
-
-    def fit_input(self, rows: torch.Tensor) -> None:
-        """Standardise the input as the training rows (n, input_dim) ask for; components that hardly vary are
-        left small."""
-        with torch.no_grad():
-            deviation = rows.std(dim=0) if len(rows) > 1 else torch.ones_like(self.scale)
-            floor = 0.1 * deviation.square().mean().sqrt().clamp_min(1e-6)
-            self.mean.copy_(rows.mean(dim=0))
-            self.scale.copy_(1.0 / deviation.clamp_min(floor))
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return (n, dim) float32, L2-normalised, whatever autocast says."""
-        with torch.autocast(rows.device.type, enabled=False):
-            embedded = self.layers((rows.float() - self.mean) * self.scale)
-            return nn.functional.normalize(embedded, dim=-1)
+        return len(self.layers[-1].bias)
 
     def embed(self, rows: Embeddings) -> Embeddings:
-        """As ``forward``, from and to numpy, in service: without dropout and gradients."""
-        self.eval()
-        parts = [np.empty((0, self.dim), np.float32)]
-        with torch.inference_mode():
-            for at in range(0, len(rows), _ROWS):
-                part = torch.from_numpy(np.ascontiguousarray(rows[at : at + _ROWS])).to(self.mean.device)
-                parts.append(self(part).cpu().numpy())
-        return np.concatenate(parts)
+        """Return (n, dim) float32, L2-normalised."""
+        parts = [self._part(rows[at : at + _PART]) for at in range(0, len(rows), _PART)]
+        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+
+    def _part(self, rows: Rows) -> Rows:
+        first, *others = self.layers
+        embedded = first((rows.astype(np.float32, copy=False) - self.mean) * self.scale)
+        for layer in others:
+            embedded = layer(self.activation(embedded))
+        lengths = np.maximum(np.linalg.norm(embedded, axis=1, keepdims=True), 1e-12)
+        unit: Rows = (embedded / lengths).astype(np.float32, copy=False)
+        return unit
+
+
+def read_embedder(file: Path, arguments: Mapping[str, Any]) -> Embedder:
+    """Return the embedder whose weights lie in a file; ``arguments`` are those that it was trained with.
+
+    ModelUnavailable where weights are missing or of other shapes; KeyError, TypeError or ValueError where the
+    arguments are not those of an embedder.
+    """
+    weights = Tensors(Weights([file]))
+    widths = [int(arguments["input_dim"]), *map(int, arguments["layers"])]
+    activation = _ACTIVATIONS[arguments.get("activation", "gelu")]
+    if len(widths) < 2:
+        raise ValueError("an embedder has one layer or more")
+    # in training a layer is followed by its activation and dropout, and all by dropout before them
+    layers = [
+        Layer(
+            weights(f"layers.{1 + 3 * place}.weight", after, before),
+            weights(f"layers.{1 + 3 * place}.bias", after),
+        )
+        for place, (before, after) in enumerate(pairwise(widths))
+    ]
+    mean, scale = weights("mean", widths[0]), weights("scale", widths[0])
+    weights.complete()
+    return Embedder(mean, scale, tuple(layers), activation)
+
+
+def relu(rows: Rows) -> Rows:
+    """Return the positive part."""
+    return np.maximum(rows, 0)
+
+
+def gelu(rows: Rows) -> Rows:
+    """Return x times the normal distribution's probability of less than x.
+
+    The error function is Abramowitz and Stegun's formula 7.1.26, right to 1.5e-7: NumPy has none.
+    """
+    size = np.abs(rows) * np.float32(0.5**0.5)
+    share = 1 / (1 + np.float32(0.3275911) * size)
+    series = np.zeros_like(share)
+    for factor in _SERIES:
+        series = (series + factor) * share
+    below = np.float32(0.5) * series * np.exp(-size * size)  # the probability of less than -|x|
+    found: Rows = rows * np.where(rows < 0, below, 1 - below)
+    return found
+
+
+_SERIES = tuple(
+    np.float32(value) for value in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
+)
+_ACTIVATIONS: Mapping[str, Callable[[Rows], Rows]] = {"relu": relu, "gelu": gelu}

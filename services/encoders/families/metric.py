@@ -6,40 +6,41 @@ training/metric/train.py.
     trunk/                  the trunk as transformers has it, if training changed it
     split.json              which images were trained on and which were held out, by content hash
 
-``save_metric_encoder`` and ``load_metric_encoder`` are each other's inverse: what was trained is what is
-served, with the same preprocessing and in the trunk's precision.
+training/metric/saving.py writes it, and ``load_metric_encoder`` is its inverse: what was trained is what is
+served, with the same preprocessing and in the trunk's precision. Nothing here needs torch.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
 
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.encoders.batching import StagedEncoder
+from vitrine.services.encoders.families.embedder import Embedder, read_embedder
 from vitrine.services.encoders.families.metric_config import (
     EMBEDDER,
-    SPLIT,
     TRUNK,
     MetricConfig,
     read_config,
-    write_config,
 )
 from vitrine.services.encoders.preprocess import Pixels
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.resolve import LOCAL_REVISION, ResolvedModel, resolve_folder
-from vitrine.services.errors import AlreadyExists, EncoderMismatch, ModelUnavailable
-from vitrine.services.files import make_folder
+from vitrine.services.errors import EncoderMismatch, ModelUnavailable
 
 if TYPE_CHECKING:
-    from vitrine.services.encoders.families.embedder import Embedder
     from vitrine.services.encoders.load import EncoderLoader
+
+
+class RowEmbedder(Protocol):
+    """Unit rows (n, trunk's dim) to unit rows (n, dim): the embedder as it serves, or as it was trained."""
+
+    def embed(self, rows: Embeddings) -> Embeddings: ...
 
 
 class MetricEncoder:
@@ -47,7 +48,7 @@ class MetricEncoder:
     use behind it."""
 
     def __init__(
-        self, spec: EncoderSpec, trunk: StagedEncoder, embedder: Embedder, config: MetricConfig
+        self, spec: EncoderSpec, trunk: StagedEncoder, embedder: RowEmbedder, config: MetricConfig
     ) -> None:
         self._spec = spec
         self._embedder = embedder
@@ -73,34 +74,6 @@ class MetricEncoder:
         return self._embedder.embed(self.trunk.encode_pixels(pixels))
 
 
-def save_metric_encoder(
-    folder: Path,
-    config: MetricConfig,
-    embedder: Embedder,
-    *,
-    trunk: Any = None,
-    processor: Mapping[str, Any] | None = None,
-    split: Mapping[str, Any] | None = None,
-) -> None:
-    """Write an encoder's folder; ``config.json`` comes last, so that half a folder is not an encoder.
-
-    ``trunk``: the float32 transformers model, where training changed it, and ``processor`` the contents of
-    its preprocessor_config.json. ``split``: see ``read_split``. ``AlreadyExists`` where the folder has an
-    encoder already.
-    """
-    from safetensors.torch import save_file
-
-    if (folder / "config.json").exists():
-        raise AlreadyExists(f"{folder} holds an encoder already: name another folder, or remove it first.")
-    make_folder(folder)
-    if config.trunk.stored:
-        _save_trunk(folder / TRUNK, trunk, processor or {})
-    save_file(_weights(embedder), folder / EMBEDDER, {"format": "pt"})
-    if split is not None:
-        (folder / SPLIT).write_text(json.dumps(split) + "\n", encoding="utf-8")
-    write_config(folder, config)
-
-
 def load_metric_encoder(
     reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader
 ) -> MetricEncoder:
@@ -120,7 +93,7 @@ def load_metric_encoder(
             images_only=True,
         ),
     )
-    embedder = _load_embedder(found.folder, config, str(getattr(trunk, "device", "cpu")))
+    embedder = _load_embedder(found.folder, config)
     if trunk.spec.dim != config.embedder["input_dim"]:
         raise ModelUnavailable(
             f"The trunk of {found.path} gives {trunk.spec.dim} components, its embedder reads others."
@@ -129,20 +102,6 @@ def load_metric_encoder(
         reference.name, reference.model, found.revision, config.dim, ("image",), config.preprocessing
     )
     return MetricEncoder(spec, trunk, embedder, config)
-
-
-def _save_trunk(folder: Path, model: Any, processor: Mapping[str, Any]) -> None:
-    from vitrine.services.encoders.families.transformers import quiet
-
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    with quiet():
-        model.save_pretrained(folder, state_dict=_weights(model))
-    (folder / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n", encoding="utf-8")
-
-
-def _weights(model: Any) -> dict[str, Any]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
 def _load_trunk(config: MetricConfig, stored: Path, loader: EncoderLoader) -> StagedEncoder:
@@ -172,17 +131,10 @@ def _load_trunk(config: MetricConfig, stored: Path, loader: EncoderLoader) -> St
     return trunk
 
 
-def _load_embedder(folder: Path, config: MetricConfig, device: str) -> Embedder:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from vitrine.services.encoders.families.embedder import Embedder
-
-    embedder = Embedder(**config.embedder)
+def _load_embedder(folder: Path, config: MetricConfig) -> Embedder:
     try:
-        embedder.load_state_dict(load_file(folder / EMBEDDER))
-    except (OSError, RuntimeError, SafetensorError) as error:
+        return read_embedder(folder / EMBEDDER, config.embedder)
+    except (ModelUnavailable, KeyError, TypeError, ValueError) as error:
         raise ModelUnavailable(
             f"The embedder in {folder} is missing, damaged, or other than its config.json says."
         ) from error
-    return embedder.to(device).eval()

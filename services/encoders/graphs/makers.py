@@ -17,6 +17,9 @@ _BY_MODEL_TYPE: Mapping[str, tuple[str, ...]] = {
     "dinov2": ("dinov2", "dinov2_with_registers"),
     "dinov3": ("dinov3_vit",),
     "beit": ("beit", "data2vec-vision"),
+    "maps.mobilenet_v2": ("mobilenet_v2",),
+    "maps.resnet": ("resnet",),
+    "maps.convnext": ("convnext", "convnextv2"),
 }
 """The file next to this one that builds the models of a type, as transformers writes it in config.json."""
 

@@ -95,6 +95,16 @@ class Weights:
             tensor = np.frombuffer(stored.data, kind, count, stored.start).astype(np.float32, copy=False)
         return tensor.reshape(stored.shape)
 
+    def release(self) -> None:
+        """Give the memory of what was read so far back to the system, once a graph is compiled.
+
+        openvino keeps the weights beside its own packed copy of them, though it hardly reads them again.
+        What it does read comes back from the file.
+        """
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for data in {id(stored.data): stored.data for stored in self._tensors.values()}.values():
+                data.madvise(mmap.MADV_DONTNEED)
+
 
 def _read_header(file: Path) -> dict[str, _Stored]:
     """Return the tensors that a safetensors file says it holds: eight bytes give the length of a JSON object,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import html
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import tokenizers
 from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers, processors
@@ -15,6 +12,7 @@ from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers, p
 from vitrine.services.encoders.texts.folder import TokenizerFolder
 
 CLIP_END = "<|endoftext|>"
+JSON = "tokenizer.json"
 BERT_PADDING = "[PAD]"
 _CLIP_WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
@@ -36,34 +34,30 @@ class BuiltSplitter:
         return [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
 
 
-def json_model(folder: Path) -> str:
-    """Return the kind of model in a folder's tokenizer.json, such as ``BPE``."""
-    model = _json_model(folder)
-    return str(model.get("type") or ("BPE" if "merges" in model else "another"))
-
-
 def from_json(folder: TokenizerFolder) -> tokenizers.Tokenizer:
     """Return the tokenizer of a tokenizer.json, with the special tokens that the folder names."""
-    tokenizer = tokenizers.Tokenizer.from_file(str(folder.path / "tokenizer.json"))
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder.path / JSON))
     _add_tokens(tokenizer, folder, folder.special.values())
     return tokenizer
 
 
 def clip(folder: TokenizerFolder) -> tokenizers.Tokenizer:
-    """Return CLIP's: bytes joined to words of lower case, between a start and an end token."""
+    """Return CLIP's, from vocab.json and merges.txt."""
+    vocabulary, merges = models.BPE.read_file(
+        str(folder.path / "vocab.json"), str(folder.path / "merges.txt")
+    )
+    return as_clip(tokenizers.Tokenizer(models.BPE(vocabulary, merges)), folder)
+
+
+def as_clip(tokenizer: tokenizers.Tokenizer, folder: TokenizerFolder) -> tokenizers.Tokenizer:
+    """Make a vocabulary of byte pairs CLIP's tokenizer, whatever came with it: bytes joined to words of lower
+    case, between a start and an end token."""
     start, end = folder.token("bos_token", "<|startoftext|>"), folder.token("eos_token", CLIP_END)
     unknown, padding = folder.token("unk_token", CLIP_END), folder.token("pad_token", CLIP_END)
-    vocabulary, merges = _clip_vocabulary(folder.path)
-    tokenizer = tokenizers.Tokenizer(
-        models.BPE(
-            vocab=vocabulary,
-            merges=merges,
-            continuing_subword_prefix="",
-            end_of_word_suffix="</w>",
-            fuse_unk=False,
-            unk_token=unknown,
-        )
-    )
+    model = tokenizer.model
+    assert isinstance(model, models.BPE)
+    model.continuing_subword_prefix, model.end_of_word_suffix = "", "</w>"
+    model.fuse_unk, model.unk_token = False, unknown
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
     )
@@ -81,11 +75,20 @@ def clip(folder: TokenizerFolder) -> tokenizers.Tokenizer:
 
 
 def bert(folder: TokenizerFolder) -> tokenizers.Tokenizer:
-    """Return BERT's: the longest known pieces of words and single Chinese characters."""
+    """Return BERT's, from vocab.txt."""
+    vocabulary = models.WordPiece.read_file(str(folder.path / "vocab.txt"))
+    return as_bert(tokenizers.Tokenizer(models.WordPiece(vocabulary)), folder)
+
+
+def as_bert(tokenizer: tokenizers.Tokenizer, folder: TokenizerFolder) -> tokenizers.Tokenizer:
+    """Make a vocabulary of word pieces BERT's tokenizer, whatever came with it: the longest known pieces of
+    words and single Chinese characters."""
     first, last = folder.token("cls_token", "[CLS]"), folder.token("sep_token", "[SEP]")
-    unknown = folder.token("unk_token", "[UNK]")
-    others = folder.token("pad_token", BERT_PADDING), folder.token("mask_token", "[MASK]")
-    tokenizer = tokenizers.Tokenizer(models.WordPiece(_bert_vocabulary(folder.path), unk_token=unknown))
+    unknown, mask = folder.token("unk_token", "[UNK]"), folder.token("mask_token", "[MASK]")
+    padding = folder.token("pad_token", BERT_PADDING)
+    model = tokenizer.model
+    assert isinstance(model, models.WordPiece)
+    model.unk_token = unknown
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=folder.options.get("tokenize_chinese_chars", True),
@@ -93,7 +96,7 @@ def bert(folder: TokenizerFolder) -> tokenizers.Tokenizer:
         lowercase=folder.options.get("do_lower_case", True),
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    _add_tokens(tokenizer, folder, (unknown, last, others[0], first, others[1]))
+    _add_tokens(tokenizer, folder, (unknown, last, padding, first, mask))
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{first} $A {last}",
         special_tokens=[(first, _id(tokenizer, first)), (last, _id(tokenizer, last))],
@@ -119,27 +122,3 @@ def _id(tokenizer: tokenizers.Tokenizer, token: str) -> int:
     if found is None:
         raise ValueError(f"{token} is not in the vocabulary")
     return int(found)
-
-
-def _clip_vocabulary(path: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Return the number of each piece, and the pairs that are joined, in order."""
-    if (path / "tokenizer.json").is_file():
-        model = _json_model(path)
-        pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
-        return model["vocab"], [(left, right) for left, right in pairs]
-    vocabulary: dict[str, int]
-    vocabulary, merges = models.BPE.read_file(str(path / "vocab.json"), str(path / "merges.txt"))
-    return vocabulary, merges
-
-
-def _bert_vocabulary(path: Path) -> dict[str, int]:
-    if (path / "tokenizer.json").is_file():
-        vocabulary: dict[str, int] = _json_model(path)["vocab"]
-        return vocabulary
-    found: dict[str, int] = models.WordPiece.read_file(str(path / "vocab.txt"))
-    return found
-
-
-def _json_model(path: Path) -> Mapping[str, Any]:
-    model: Mapping[str, Any] = json.loads((path / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-    return model

@@ -12,14 +12,12 @@ from tokenizers import AddedToken
 from vitrine.services.encoders.folders.json_file import read_json
 
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-SIGLIP2 = "Siglip2Tokenizer"
+CLIP, BERT, GEMMA = "CLIPTokenizer", "BertTokenizer", "GemmaTokenizer"
+SIGLIP, SIGLIP2 = "SiglipTokenizer", "Siglip2Tokenizer"
 _OF_MODEL = {
-    **dict.fromkeys(
-        ("aimv2", "clip", "clipseg", "groupvit", "owlv2", "owlvit", "xclip"),
-        "CLIPTokenizer",
-    ),
-    **dict.fromkeys(("align", "bert", "blip", "chinese_clip", "flava"), "BertTokenizer"),
-    "siglip": "SiglipTokenizer",
+    **dict.fromkeys(("aimv2", "clip", "clipseg", "groupvit", "owlv2", "owlvit", "xclip"), CLIP),
+    **dict.fromkeys(("align", "bert", "blip", "chinese_clip", "flava"), BERT),
+    "siglip": SIGLIP,
 }
 """The kind that a folder's model has where its files do not say."""
 
@@ -56,16 +54,18 @@ class TokenizerFolder:
 def read_folder(path: Path) -> TokenizerFolder:
     """Return what the tokenizer's files in a folder say; what they leave out is empty."""
     options, model = read_json(path / "tokenizer_config.json"), read_json(path / "config.json")
-    given = dict(options)
+    given, kind = dict(options), _kind(options, model)
     if "added_tokens_decoder" in options:
         added = {int(id_): _added(token) for id_, token in options["added_tokens_decoder"].items()}
     else:
         given |= read_json(path / "special_tokens_map.json")
         added = dict(_older(path, given))
+        if kind == SIGLIP:  # others find them there by themselves
+            added |= dict(_in_json(path))
     longest = given.get("model_max_length")
     return TokenizerFolder(
         path,
-        _kind(options, model),
+        kind,
         options,
         {name: _text(given[name]) for name in _NAMED if given.get(name)},
         dict(sorted(added.items())),
@@ -75,9 +75,7 @@ def read_folder(path: Path) -> TokenizerFolder:
 
 
 def _kind(options: Mapping[str, Any], model: Mapping[str, Any]) -> str:
-    if (
-        model.get("model_type") == "siglip2"
-    ):  # whatever its files say: they name Gemma's, which keeps capitals
+    if model.get("model_type") == "siglip2":  # its files name Gemma's, which keeps capitals
         return SIGLIP2
     named = options.get("tokenizer_class") or model.get("tokenizer_class")
     if isinstance(named, str):
@@ -90,6 +88,10 @@ def _older(path: Path, given: Mapping[str, Any]) -> Iterator[tuple[int, AddedTok
     special = {_text(given[name]) for name in _NAMED if given.get(name)}
     for text, id_ in read_json(path / "added_tokens.json").items():
         yield int(id_), AddedToken(text, normalized=text not in special, special=text in special)
+
+
+def _in_json(path: Path) -> Iterator[tuple[int, AddedToken]]:
+    """Yield the added tokens of a tokenizer.json."""
     for token in read_json(path / "tokenizer.json").get("added_tokens", ()):
         yield int(token["id"]), _added({name: value for name, value in token.items() if name != "id"})
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import tokenizers
+from tokenizers import models
 
 from vitrine.services.encoders.texts import built
 from vitrine.services.encoders.texts.built import BuiltSplitter
-from vitrine.services.encoders.texts.folder import SIGLIP2, TokenizerFolder, read_folder
+from vitrine.services.encoders.texts.folder import (
+    BERT,
+    CLIP,
+    GEMMA,
+    SIGLIP,
+    SIGLIP2,
+    TokenizerFolder,
+    read_folder,
+)
 from vitrine.services.encoders.texts.siglip import LONGEST, siglip
 from vitrine.services.encoders.texts.spiece import read_sentencepiece
 from vitrine.services.encoders.texts.tokenizer import Splitter, Tokenizer
 from vitrine.services.errors import ModelUnavailable
 
-_JSON = "tokenizer.json"
 _OPEN_CLIP = "open_clip_config.json"
 
 
@@ -44,42 +51,41 @@ def read_tokenizer(folder: Path, *, length: int, full: bool, lower_case: bool) -
 
 def _splitter(folder: TokenizerFolder) -> tuple[Splitter, int, int | None]:
     """Return the splitter, the number that pads, and the most tokens that are usual for its kind."""
-    if folder.kind == "SiglipTokenizer" and (model := _spiece(folder.path)):
+    if folder.kind == SIGLIP and (model := _spiece(folder.path)):
         splitter, padding = siglip(folder, read_sentencepiece(model))
         return splitter, padding, LONGEST if folder.longest is None else None
-    make, usual_padding = _maker(folder)
-    tokenizer = make(folder)
+    tokenizer, usual_padding = _built(folder)
     if (folder.path / _OPEN_CLIP).is_file():
         return BuiltSplitter(tokenizer, folder.cuts_left, unescape=True), 0, None
     padding = _padding(folder, tokenizer, usual_padding)
     return BuiltSplitter(tokenizer, folder.cuts_left), padding, None
 
 
-def _maker(folder: TokenizerFolder) -> tuple[Callable[[TokenizerFolder], tokenizers.Tokenizer], str]:
-    """Return what reads the folder's files, and the padding token that is usual for its kind."""
+def _built(folder: TokenizerFolder) -> tuple[tokenizers.Tokenizer, str]:
+    """Return the tokenizer of the folder's files, and the padding token that is usual for its kind."""
     there = {file.name for file in folder.path.glob("*") if file.is_file()}
-    # transformers builds CLIP's and BERT's anew from the vocabulary, whatever else tokenizer.json says
-    inside = built.json_model(folder.path) if _JSON in there else ""
+    if built.JSON in there:
+        tokenizer = built.from_json(folder)
+        # transformers makes these two anew from the vocabulary, whatever else tokenizer.json says
+        if folder.kind == CLIP and isinstance(tokenizer.model, models.BPE):
+            return built.as_clip(tokenizer, folder), built.CLIP_END
+        if folder.kind == BERT and isinstance(tokenizer.model, models.WordPiece):
+            return built.as_bert(tokenizer, folder), built.BERT_PADDING
+        return tokenizer, "<pad>" if folder.kind in (GEMMA, SIGLIP2) else ""
     pairs, words = {"vocab.json", "merges.txt"} <= there, "vocab.txt" in there
-    if folder.kind == "CLIPTokenizer" and (inside == "BPE" or (pairs and not inside)):
-        return built.clip, built.CLIP_END
-    if folder.kind == "BertTokenizer" and (inside == "WordPiece" or (words and not inside)):
-        return built.bert, built.BERT_PADDING
-    if inside:
-        return built.from_json, "<pad>" if folder.kind in ("GemmaTokenizer", SIGLIP2) else ""
-    if not folder.kind and pairs:
-        return built.clip, built.CLIP_END
-    if not folder.kind and words:
-        return built.bert, built.BERT_PADDING
+    if pairs and folder.kind in ("", CLIP):
+        return built.clip(folder), built.CLIP_END
+    if words and folder.kind in ("", BERT):
+        return built.bert(folder), built.BERT_PADDING
     if pairs or words or _spiece(folder.path):
         raise ModelUnavailable(
-            f"The tokenizer in {folder.path} is a {folder.kind or 'SentencePiece model'} without a {_JSON}, "
-            "a kind that is not read here: where transformers is installed, load it with AutoTokenizer and "
-            f"save it there again (save_pretrained), which writes {_JSON}."
+            f"The tokenizer in {folder.path} is a {folder.kind or 'SentencePiece model'} without a "
+            f"{built.JSON}, a kind that is not read here: where transformers is installed, load it with "
+            f"AutoTokenizer and save it there again (save_pretrained), which writes {built.JSON}."
         )
     raise ModelUnavailable(
         f"{folder.path} has no tokenizer files, without which its texts cannot be read: put the model's "
-        f"{_JSON} (or vocab.json and merges.txt, vocab.txt, spiece.model) there."
+        f"{built.JSON} (or vocab.json and merges.txt, vocab.txt, spiece.model) there."
     )
 
 

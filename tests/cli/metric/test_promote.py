@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 import typer
 from PIL import Image
@@ -17,12 +20,12 @@ from typer.testing import CliRunner
 from tests.cli.conftest import COLOURS, Answer, Run, environment
 from vitrine.cli.main import VitrineGroup
 from vitrine.cli.metric import promote as metric_promote
-from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.families.metric import save_metric_encoder
 from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference
 from vitrine.services.encoders.reference import COLOUR_MODEL
 from vitrine.services.images.open import content_hash
+from vitrine.training.metric.embedder import Embedder
+from vitrine.training.metric.saving import save_metric_encoder
 
 EACH = 14
 app = typer.Typer(cls=VitrineGroup)

@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from safetensors import safe_open
 

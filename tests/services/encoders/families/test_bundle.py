@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from PIL import Image
 
 from vitrine.services.encoders.families.bundle import whole_folder
-from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.families.metric import save_metric_encoder
 from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference, read_config
 from vitrine.services.encoders.families.stored import save_stored, stored_prefix
 from vitrine.services.encoders.load import EncoderLoader
@@ -24,6 +25,8 @@ from vitrine.services.encoders.resolve import folder_revision
 from vitrine.services.errors import ModelUnavailable
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.settings import Settings
+from vitrine.training.metric.embedder import Embedder
+from vitrine.training.metric.saving import save_metric_encoder
 
 SPLIT = {
     "protocol": "by-image",

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from safetensors.torch import load_file
 
 from vitrine.services.domain import Preprocessing
 from vitrine.services.encoders.base import TextEncoder
 from vitrine.services.encoders.batching import StagedEncoder
-from vitrine.services.encoders.families.embedder import Embedder
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.families.metric import save_metric_encoder
 from vitrine.services.encoders.families.metric_config import (
     MetricConfig,
     TrunkReference,
@@ -29,6 +30,8 @@ from vitrine.services.encoders.reference import COLOUR_MODEL, EncoderReference
 from vitrine.services.encoders.resolve import ResolvedModel, folder_revision
 from vitrine.services.errors import AlreadyExists, BadRequest, EncoderMismatch, ModelUnavailable
 from vitrine.services.settings import Settings
+from vitrine.training.metric.embedder import Embedder
+from vitrine.training.metric.saving import save_metric_encoder
 
 SPLIT = {
     "protocol": "by-image",

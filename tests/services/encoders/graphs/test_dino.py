@@ -18,16 +18,16 @@ VISION = {**TOWER, "intermediate_size": 48, "image_size": 32}
 Save = Callable[[Any], Path]
 
 
-@pytest.mark.parametrize("registers", [False, True])
 @pytest.mark.parametrize(
-    ("trained", "size", "more"),
+    ("registers", "trained", "size", "more"),
     [
-        (32, (32, 32), {}),
-        (72, (32, 32), {"use_swiglu_ffn": True}),
-        (72, (24, 40), {"qkv_bias": False}),
-        (32, (61, 47), {"num_attention_heads": 4, "layer_norm_eps": 1e-3}),
+        (False, 32, (32, 32), {}),
+        (False, 72, (32, 32), {"use_swiglu_ffn": True}),
+        (False, 32, (61, 47), {"num_attention_heads": 4, "layer_norm_eps": 1e-3}),
+        (True, 72, (24, 40), {"qkv_bias": False}),
+        (True, 32, (61, 47), {"use_swiglu_ffn": True}),
     ],
-    ids=["same size", "shrunk", "rectangle", "grown"],
+    ids=["same size", "shrunk", "grown", "registers, rectangle", "registers, grown"],
 )
 def test_dinov2_stretches_its_positions_as_torch_does(
     save: Save, registers: bool, trained: int, size: tuple[int, int], more: dict[str, Any]
@@ -73,15 +73,22 @@ def test_dinov3_turns_patches_by_their_places(
     assert_same(run(graph.image, images.numpy()), model(pixel_values=images).pooler_output)
 
 
-@pytest.mark.parametrize("kind", ["Beit", "Data2VecVision"])
 @pytest.mark.parametrize(
-    "more",
+    ("kind", "more"),
     [
-        {"use_relative_position_bias": True},
-        {"use_shared_relative_position_bias": True, "use_mean_pooling": False},
-        {"use_absolute_position_embeddings": True, "layer_scale_init_value": 0.0, "num_attention_heads": 4},
+        ("Beit", {"use_relative_position_bias": True}),
+        ("Beit", {"use_shared_relative_position_bias": True, "use_mean_pooling": False}),
+        ("Data2VecVision", {"use_relative_position_bias": True, "use_shared_relative_position_bias": True}),
+        (
+            "Data2VecVision",
+            {
+                "use_absolute_position_embeddings": True,
+                "layer_scale_init_value": 0.0,
+                "num_attention_heads": 4,
+            },
+        ),
     ],
-    ids=["own distances", "shared distances", "positions"],
+    ids=["own distances", "shared distances", "both", "positions"],
 )
 def test_beit_is_the_mean_of_patches(save: Save, kind: str, more: dict[str, Any]) -> None:
     import transformers as t

@@ -55,8 +55,7 @@ def _norm(given: dict[str, Any], old: str | None, new: str) -> dict[str, Any]:
     return {} if old is None else {f"{new}.{kind}": given[f"{old}.{kind}"] for kind in ("weight", "bias")}
 
 
-@pytest.mark.parametrize("quick", [False, True])
-@pytest.mark.parametrize("prefix", ["", "text."])
+@pytest.mark.parametrize(("quick", "prefix"), [(False, ""), (True, "text.")])
 def test_its_layout_is_read_as_that_of_transformers(
     save: Callable[[Any], Path], tmp_path: Path, quick: bool, prefix: str
 ) -> None:

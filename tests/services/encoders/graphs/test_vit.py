@@ -23,17 +23,17 @@ VISION = {
 Save = Callable[[Any], Path]
 
 
-@pytest.mark.parametrize("kind", ["ViT", "DeiT", "ViTMSN"])
 @pytest.mark.parametrize(
-    "more",
+    ("kind", "more", "headed"),
     [
-        {},
-        {"qkv_bias": False, "hidden_act": "gelu_new", "num_attention_heads": 4},
-        {"image_size": (48, 24), "patch_size": (16, 8), "num_hidden_layers": 1},
+        ("ViT", {}, False),
+        ("ViT", {"qkv_bias": False, "hidden_act": "gelu_new", "num_attention_heads": 4}, True),
+        ("DeiT", {"image_size": (48, 24), "patch_size": (16, 8), "num_hidden_layers": 1}, False),
+        ("DeiT", {}, True),
+        ("ViTMSN", {}, False),
+        ("ViTMSN", {}, True),
     ],
-    ids=["plain", "no bias", "rectangles"],
 )
-@pytest.mark.parametrize("headed", [False, True], ids=["base", "classifier"])
 def test_the_class_token_equals_transformers(
     save: Save, kind: str, more: dict[str, Any], headed: bool
 ) -> None:

@@ -60,6 +60,15 @@ def test_numbers_of_one_outlive_the_reader(tmp_path: Path) -> None:
     assert tensor == 3
 
 
+def test_released_memory_is_read_again_from_the_file(tmp_path: Path) -> None:
+    values = np.arange(5000, dtype=np.float32)
+    weights = Weights([write(tmp_path / "a.safetensors", {"x": ("F32", [5000], values.tobytes())})])
+    tensor = weights("x")
+    assert tensor[-1] == 4999
+    weights.release()
+    assert np.array_equal(tensor, values)
+
+
 @pytest.mark.parametrize("kind", ["I8", "U8", "F8_E4M3", "I32"])
 def test_quantised_weights_are_refused_when_asked_for(tmp_path: Path, kind: str) -> None:
     tensors = {"x": (kind, [4], bytes(16)), "y": ("F32", [1], bytes(4))}

@@ -1,0 +1,1 @@
+"""Networks that work on maps (n, channels, height, width) rather than on tokens of one grid."""
