@@ -48,18 +48,21 @@ def read_note(files: CollectionFiles) -> Closed | None:
 
 
 def _state(folder: Path) -> str:
-    """Return a hash of the names, sizes and moments of change of all files below the folder."""
+    """Return a hash of the names of all folders below this one, and of the names, sizes and moments of change
+    of all files."""
     found = hashlib.sha256()
-    for path, stat in sorted(_files(folder, "")):
-        found.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    for path, size, changed in sorted(_files(folder, "")):
+        found.update(f"{path}\0{size}\0{changed}\n".encode())
     return found.hexdigest()
 
 
-def _files(folder: Path | str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+def _files(folder: Path | str, prefix: str) -> Iterator[tuple[str, int, int]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             name = prefix + entry.name
             if entry.is_dir(follow_symlinks=False):
+                yield f"{name}/", 0, 0
                 yield from _files(entry.path, f"{name}/")
             elif not name.startswith(_NOTE):
-                yield name, entry.stat(follow_symlinks=False)
+                stat = entry.stat(follow_symlinks=False)
+                yield name, stat.st_size, stat.st_mtime_ns
