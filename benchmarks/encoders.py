@@ -15,10 +15,11 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,8 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured step: ``rate`` per second of wall time, ``wall_ms`` and ``cpu_ms`` per item, best of its
-    rounds."""
+    """One measured step: ``rate`` per second of wall time, ``wall_ms`` and ``cpu_ms`` per item; the best
+    round of a step alone, the median where contenders take turns."""
 
     step: str
     rate: float
@@ -91,30 +92,63 @@ def image_figures(seconds: float) -> list[Figure]:
 
 
 def encoder_figures(folder: Path, seconds: float) -> list[Figure]:
-    """The encoder alone, in both precisions: batches from fitted pixels, one image, one text."""
+    """The encoder alone, in each runtime and number format of this machine: batches from fitted pixels, one
+    image, one text. The contenders take turns, round by round, and the median counts."""
     from vitrine.services.encoders.base import TextEncoder
+    from vitrine.services.encoders.compiled.choose import has_torch
     from vitrine.services.encoders.load import EncoderLoader
+    from vitrine.services.encoders.precision import choose_precision
     from vitrine.services.encoders.reference import EncoderReference
-    from vitrine.services.encoders.torch_encoder import TorchEncoder
 
-    figures = []
     random = np.random.default_rng(3)
     images = [Image.fromarray(random.integers(0, 256, (375, 500, 3), np.uint8)) for _ in range(BATCH)]
-    for precision in ("float32", "bfloat16"):
-        encoder: Any = EncoderLoader(precision=precision, offline=True).load(
-            EncoderReference("clip", str(folder))
-        )
-        assert isinstance(encoder, TorchEncoder)
-        pixels = [encoder.prepare(image) for image in images]
-        label = f"{precision} on {encoder.device}"
-        steps: list[tuple[str, int, Callable[[], Any]]] = [
-            (f"batch of {BATCH}, fitted", BATCH, partial(encoder.encode_pixels, pixels)),
-            ("one image", 1, partial(encoder.encode_images, images[:1])),
-        ]
-        if isinstance(encoder, TextEncoder):
-            steps.append(("one text", 1, partial(encoder.encode_texts, ["a photo of a red house"])))
-        figures += [measure(f"{label}: {name}", run, items, seconds) for name, items, run in steps]
+    rounds = choose_precision("auto", "cpu") == "bfloat16"
+    encoders: dict[str, Any] = {}
+    for runtime in ("openvino", "torch") if has_torch() else ("openvino",):
+        for precision in ("float32", "bfloat16") if rounds else ("float32",):
+            loader: Any = EncoderLoader(precision=precision, runtime=runtime, device="cpu", offline=True)
+            encoders[f"{runtime} {precision}"] = loader.load(EncoderReference("clip", str(folder)))
+    pixels = [next(iter(encoders.values())).prepare(image) for image in images]
+    figures = []
+    for name, items in ((f"batch of {BATCH}, fitted", BATCH), ("one image", 1), ("one text", 1)):
+        contenders: dict[str, Callable[[], Any]] = {}
+        for label, encoder in encoders.items():
+            if name == "one text" and not isinstance(encoder, TextEncoder):
+                continue
+            contenders[f"{label}: {name}"] = {
+                "one image": partial(encoder.encode_images, images[:1]),
+                "one text": partial(encoder.encode_texts, ["a photo of a red house"])
+                if isinstance(encoder, TextEncoder)
+                else encoder.encode_images,
+            }.get(name, partial(encoder.encode_pixels, pixels))
+        figures += take_turns(contenders, items, seconds * len(contenders))
     return figures
+
+
+def take_turns(contenders: Mapping[str, Callable[[], Any]], items: int, seconds: float) -> list[Figure]:
+    """Run all contenders once to warm up, then in rounds for about ``seconds``, at least three; the median of
+    each counts."""
+    walls: dict[str, list[float]] = {name: [] for name in contenders}
+    cpus: dict[str, list[float]] = {name: [] for name in contenders}
+    for run in contenders.values():
+        run()
+    end, rounds = time.perf_counter() + seconds, 0
+    while rounds < 3 or time.perf_counter() < end:
+        rounds += 1
+        for name, run in contenders.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            run()
+            walls[name].append(time.perf_counter() - wall)
+            cpus[name].append(time.process_time() - cpu)
+    return [
+        Figure(
+            name,
+            items / median(walls[name]),
+            1e3 * median(walls[name]) / items,
+            1e3 * median(cpus[name]) / items,
+        )
+        for name in contenders
+    ]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -90,7 +90,7 @@ def check(
     shown = {
         key.replace("_", " "): value
         for key, value in answer.items()
-        if key not in ("preprocessing", "cosine_to_float32")
+        if key not in ("preprocessing", "cosine_to_float32", "runtimes") and value is not None
     }
     shown["preprocessing"] = ", ".join(f"{key} {value}" for key, value in answer["preprocessing"].items())
     if found.precision == "bfloat16":
@@ -98,9 +98,28 @@ def check(
         shown["cosine to float32"] = f"{cosines.min():.5f} at least, {cosines.mean():.5f} on average"
     print_pairs(shown)
     _print_checks(proof.to_json())
+    _print_runtimes(answer["runtimes"])
     proof.require(wanted.model)
     if image:
         note(f"{image.name}: " + " ".join(f"{x:.3f}" for x in first[:6]) + " ...")
+
+
+def _print_runtimes(runtimes: list[dict[str, Any]]) -> None:
+    """Print what each runtime did, side by side."""
+    if not runtimes:
+        return
+    columns = {
+        "runtime": "runtime",
+        "precision": "precision",
+        "images_per_second": "images/s",
+        "image_ms": "ms one image",
+        "text_ms": "ms one text",
+        "cosine": "cosine",
+        "memory_mb": "memory MB",
+        "load_seconds": "load s",
+    }
+    rows = [["" if row[key] is None else str(row[key]) for key in columns] for row in runtimes]
+    print_table(tuple(columns.values()), rows, right=tuple(columns.values())[2:])
 
 
 def _verdict(check: Mapping[str, Any]) -> str:

@@ -31,12 +31,14 @@ _PACKAGES = (
     "vitrine",
     "qdrant-client",
     "qdrant-edge-py",
-    "torch",
-    "transformers",
+    "openvino",
+    "tokenizers",
     "pillow",
     "fastapi",
     "minio",
 )
+_OF_EXTRAS = {"torch": "train", "transformers": "train", "scikit-learn": "cluster", "pyarrow": "parquet"}
+"""Packages that are there only with an extra, and its name."""
 _COMMAND = "vitrine doctor"
 
 
@@ -284,15 +286,18 @@ def find_models(settings: Settings) -> dict[str, str]:
 
 
 def find_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that matter; of one that is not installed, which
+    extra it comes with."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
     versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *_OF_EXTRAS):
+        extra = _OF_EXTRAS.get(package)
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
-            versions[package] = "missing"
+            versions[package] = f"not installed (vitrine[{extra}])" if extra else "missing"
     return versions
 
 

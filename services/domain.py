@@ -63,7 +63,9 @@ class EncoderSpec:
     """The identity of an encoder. Two encoders with equal ``fingerprint`` give the same embeddings.
 
     ``name`` is also the named vector it fills and the ``using`` of a query. ``model`` is a hub name or a
-    folder. ``revision`` is the hub commit, or ``sha256:...`` over a local folder.
+    folder. ``revision`` is the hub commit, or ``sha256:...`` over a local folder. ``pooling``: what of the
+    network's output is the embedding (services/encoders/graphs/graph.py); None where nobody said, as in
+    manifests of 0.5 and earlier.
     """
 
     name: str
@@ -72,6 +74,7 @@ class EncoderSpec:
     dim: int
     modalities: tuple[Modality, ...]
     preprocessing: Preprocessing
+    pooling: str | None = None
 
     @property
     def fingerprint(self) -> tuple[object, ...]:

@@ -72,10 +72,12 @@ class Settings(BaseSettings):
     encoder: str = Field("clip", validation_alias="VITRINE_ENCODER")
     """Encoder of new categories: a preset (clip, vit, demo) or ``name=model[@revision]``."""
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", validation_alias="VITRINE_PRECISION")
+    runtime: Literal["auto", "openvino", "torch"] = Field("auto", validation_alias="VITRINE_RUNTIME")
+    """What encoders run in: OpenVINO on a CPU, torch on a GPU."""
     device: str = Field("auto", validation_alias="VITRINE_DEVICE")
     """auto, cpu, cuda or cuda:N."""
     threads: int = Field(0, ge=0, validation_alias="VITRINE_THREADS")
-    """Threads of the decoding pool; 0: one a core."""
+    """Threads of the decoding pool, and streams of an encoder on OpenVINO; 0: one a core."""
     offline: bool = Field(False, validation_alias="VITRINE_OFFLINE")
     """Never ask a model hub."""
 

@@ -4,14 +4,18 @@ folders."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from vitrine.services.extras import PACKAGES, Extra
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("services", "indexer", "training", "api", "cli", "data")
@@ -90,14 +94,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment that has the wheel, and the packages that the tests run with."""
+    """The interpreter of an environment that has the wheel, and the packages that the tests run with, but not
+    those of the extras: what runs here runs after ``pip install vitrine``."""
     home = tmp_path_factory.mktemp("environment")
     assert run(sys.executable, "-m", "venv", "--without-pip", home, cwd=home).returncode == 0
     site = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
     options = ("--no-deps", "--no-index", "--no-compile", "--target", site)
     installed = run(sys.executable, "-m", "pip", "install", "--quiet", *options, wheel, cwd=home)
     assert installed.returncode == 0, installed.stderr
-    (site / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    missing = f"import sys; sys.modules.update(dict.fromkeys({sorted(PACKAGES)!r}))"
+    (site / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n{missing}\n")
     return home / "bin" / "python"
 
 
@@ -113,6 +119,8 @@ def test_the_wheel_holds_vitrine_and_nothing_else(wheel: Path) -> None:
     assert not [name for name in names if "tests/" in name or "benchmarks/" in name or "demo_weights" in name]
     (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
     text = zipfile.ZipFile(wheel).read(metadata).decode()
+    extras = set(re.findall(r"^Provides-Extra: (.+)$", text, re.MULTILINE))
+    assert {*get_args(Extra)} <= extras
     assert "License-Expression: Apache-2.0" in text and "\n# Vitrine" in text
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from vitrine.services.errors import Forbidden as Forbidden
     from vitrine.services.errors import ImageRefused as ImageRefused
     from vitrine.services.errors import MissingCredentials as MissingCredentials
+    from vitrine.services.errors import MissingExtra as MissingExtra
     from vitrine.services.errors import ModelUnavailable as ModelUnavailable
     from vitrine.services.errors import NotFound as NotFound
     from vitrine.services.errors import OtherFormat as OtherFormat
@@ -78,9 +79,9 @@ else:  # a type checker that saw __getattr__ would accept any name
         "vitrine.services.encoders.registry": "EncoderFamily register_encoder",
         "vitrine.services.encoders.resolve": "ResolvedModel",
         "vitrine.services.errors": "AlreadyExists BadRequest BadSource BadVector Conflict EncoderMismatch "
-        "Forbidden ImageRefused MissingCredentials ModelUnavailable NotFound OtherFormat StorageFull "
-        "StoreDamaged StoreLocked TaggerMismatch TooFewExamples TooLarge Unauthorized Unavailable "
-        "UnknownField UnknownVector UnsoundEncoder UnsupportedQuery VitrineError WorseEncoder",
+        "Forbidden ImageRefused MissingCredentials MissingExtra ModelUnavailable NotFound OtherFormat "
+        "StorageFull StoreDamaged StoreLocked TaggerMismatch TooFewExamples TooLarge Unauthorized "
+        "Unavailable UnknownField UnknownVector UnsoundEncoder UnsupportedQuery VitrineError WorseEncoder",
     }
     _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
     __all__ = ["__version__", *_NAMES]

@@ -36,14 +36,16 @@ class TextEncoder(Encoder, Protocol):
 
 def check_encoder(expected: EncoderSpec, found: EncoderSpec) -> None:
     """Raise ``EncoderMismatch`` unless ``found`` gives the embeddings that a category's vector of that name
-    holds."""
-    if expected.fingerprint == found.fingerprint:
-        return
+    holds. Poolings are compared where both state theirs."""
     differs = [
         f
         for f in ("revision", "dim", "modalities", "preprocessing")
         if getattr(expected, f) != getattr(found, f)
     ]
+    if expected.pooling and found.pooling and expected.pooling != found.pooling:
+        differs.append("pooling")
+    if not differs:
+        return
     raise EncoderMismatch(
         f"The category holds vectors of {expected.name} at revision {expected.revision}, but the "
         f"encoder found is at revision {found.revision} (other {' and '.join(differs)}). Bring the "

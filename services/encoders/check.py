@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,10 +14,24 @@ from PIL import Image
 
 from vitrine.services.domain import Embeddings
 from vitrine.services.encoders.base import Encoder
+from vitrine.services.encoders.compiled.choose import Runtime, has_torch
+from vitrine.services.encoders.compiled.trial import Figures, try_runtime
 from vitrine.services.encoders.load import EncoderLoader
+from vitrine.services.encoders.precision import Precision, choose_device, choose_precision
 from vitrine.services.encoders.proof import Proof, encode_inputs, prove, rounding_check
 from vitrine.services.encoders.reference import EncoderReference
+from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.settings import Settings
+
+_log = logging.getLogger("vitrine.encoders")
+
+
+@dataclass(frozen=True)
+class RuntimeFigures(Figures):
+    """What one runtime did here. ``cosine``: the least of the pictures' embeddings to those in float32 by the
+    first runtime that ran."""
+
+    cosine: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +48,7 @@ class CheckedEncoder:
     cosines: NDArray[np.floating]
     load_seconds: float
     rate: float
+    runtimes: tuple[RuntimeFigures, ...] = ()
 
     @property
     def precision(self) -> str | None:
@@ -49,19 +65,23 @@ class CheckedEncoder:
             "batch": len(self.rows),
             "images_per_second": round(self.rate, 1),
             "cosine_to_float32": {"min": round(least, 6), "mean": round(mean, 6)},
+            "runtime": getattr(self.encoder, "runtime", None if self.precision is None else "torch"),
+            "runtimes": [asdict(figures) for figures in self.runtimes],
         }
 
 
 def check_encoder(
     reference: EncoderReference, settings: Settings, pictures: Sequence[Image.Image]
 ) -> CheckedEncoder:
-    """Load an encoder, prove it, and embed RGB pictures as one batch.
+    """Load an encoder, prove it, embed RGB pictures as one batch, and try each runtime that it can have here
+    in a process of its own.
 
     ``UnsoundEncoder`` where the loader's own proof fails, ``ModelUnavailable``.
     """
     loader = EncoderLoader.of(settings)
     started = time.perf_counter()
-    encoder = loader.load(reference)
+    found = loader.find(reference)
+    encoder = loader.load(reference, found)
     load_seconds = time.perf_counter() - started
     encoder.encode_images(pictures)  # warms up
     started = time.perf_counter()
@@ -74,4 +94,27 @@ def check_encoder(
         cosines = (rows * exact_rows).sum(axis=1)
         wide = rounding_check(f"{len(pictures)} more pictures in both", rows, exact_rows)
         proof = Proof((*prove(encoder, encode_inputs(exact)).checks, wide))
-    return CheckedEncoder(encoder, proof, rows, cosines, load_seconds, rate)
+    runtimes = () if found.path is None else tuple(_runtimes(reference, found, loader, pictures))
+    return CheckedEncoder(encoder, proof, rows, cosines, load_seconds, rate, runtimes)
+
+
+def _runtimes(
+    reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader, pictures: Sequence[Image.Image]
+) -> Iterator[RuntimeFigures]:
+    """Yield the figures of each runtime and number format that works; float32 comes first."""
+    rounds = choose_precision(loader.precision, choose_device(loader.device)) == "bfloat16"
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16") if rounds else ("float32",)
+    runtimes: tuple[Runtime, ...] = ("openvino", "torch") if has_torch() else ("openvino",)
+    exact = None
+    for precision in precisions:
+        for runtime in runtimes:
+            tried = try_runtime(reference, found, loader, pictures, runtime, precision)
+            if isinstance(tried, str):
+                _log.warning("%s in %s does not run here: %s", runtime, precision, tried)
+                continue
+            figures, rows = tried
+            if (figures.runtime, figures.precision) != (runtime, precision):
+                continue  # it has no graph, or stays in float32: the same as another row
+            exact = rows if exact is None else exact
+            cosine = round(float((rows * exact).sum(axis=1).min()), 6)
+            yield RuntimeFigures(**asdict(figures), cosine=cosine)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from vitrine.services.domain import Preprocessing
 from vitrine.services.encoders.base import Encoder
+from vitrine.services.encoders.compiled.choose import WantedRuntime, choose_runtime
+from vitrine.services.encoders.compiled.proof_memory import ProofMemory, Proven, proof_key
 from vitrine.services.encoders.folders.foreign import refusal
 from vitrine.services.encoders.folders.layout import find_layout
 from vitrine.services.encoders.precision import Precision, WantedPrecision
@@ -37,10 +39,12 @@ class Roundable(Encoder, Protocol):
 class EncoderLoader:
     """Finds and loads encoders of the given families.
 
-    ``models`` is the folder in which models are found by name; ``offline`` forbids downloads. The last three
-    are for a trunk, and act on models of transformers: ``preprocessing`` replaces what the folder asks for;
-    ``images_only`` leaves out the texts' side of a dual model, whose weights may then be missing;
-    ``fuse=False`` keeps the layers as they were trained, for training on.
+    ``models`` is the folder in which models are found by name; ``offline`` forbids downloads. ``runtime``:
+    see ``choose_runtime``; OpenVINO computes on ``threads`` cores, 0 for all. ``cache`` is the folder in
+    which proofs are remembered; None remembers nothing. The last three are for a trunk:
+    ``preprocessing`` replaces what the folder asks for; ``images_only`` leaves out the texts' side of a dual
+    model, whose weights may then be missing; ``fuse=False`` keeps torch's layers as they were trained, for
+    training on.
     """
 
     families: tuple[EncoderFamily, ...] = field(default_factory=all_families)
@@ -48,15 +52,28 @@ class EncoderLoader:
     offline: bool = False
     precision: WantedPrecision = "auto"
     device: str = "auto"
+    runtime: WantedRuntime = "auto"
+    threads: int = 0
+    cache: Path | None = None
     preprocessing: Preprocessing | None = None
     images_only: bool = False
     fuse: bool = True
 
     @classmethod
     def of(cls, settings: Settings, families: tuple[EncoderFamily, ...] | None = None) -> Self:
-        """Return the loader that the settings describe; ``families`` replaces ``all_families()``."""
+        """Return the loader that the settings describe; ``families`` replaces ``all_families()``. A data
+        folder that is not there is not made for a cache."""
         families = all_families() if families is None else families
-        return cls(families, settings.models, settings.offline, settings.precision, settings.device)
+        return cls(
+            families,
+            settings.models,
+            settings.offline,
+            settings.precision,
+            settings.device,
+            settings.runtime,
+            settings.threads,
+            settings.data / "cache" / "runtime" if settings.data.is_dir() else None,
+        )
 
     def find(self, reference: EncoderReference, *, folders: bool = True) -> ResolvedModel:
         """Return where a model lies and its revision. ``folders=False``: only exactly that commit of the hub.
@@ -84,6 +101,7 @@ class EncoderLoader:
 
     def load(self, reference: EncoderReference, found: ResolvedModel | None = None) -> Encoder:
         """Load an encoder and prove it: see services/encoders/proof.py. ``found`` is where it lies, if known.
+        What OpenVINO runs is proven once, if there is a ``cache``: see compiled/proof_memory.py.
 
         An encoder whose vectors in bfloat16 are not close to those in float32 runs in float32. Only
         safetensors weights are read, and no code that comes with a model is run. Raises ModelUnavailable
@@ -91,16 +109,18 @@ class EncoderLoader:
         """
         found = found or self.find(reference)
         encoder, proof = self._load(reference, found)
+        if proof is None:  # it was proven before
+            return encoder
+        remark = ""
         if not proof.sound and getattr(encoder, "precision", None) == "bfloat16":
             rounded = proof
-            encoder, proof = replace(self, precision="float32")._load(reference, found)
+            encoder, proof = replace(self, precision="float32", cache=None)._load(reference, found)
+            assert proof is not None
             if proof.sound:
-                _log.warning(
-                    "%s runs in float32, because in bfloat16 it is not sound. %s.",
-                    found.path or reference.model,
-                    rounded,
-                )
+                remark = f"runs in float32, because in bfloat16 it is not sound. {rounded}."
+                _log.warning("%s %s", found.path or reference.model, remark)
         proof.require(found.path or reference.model)
+        self._remember(encoder, remark)
         return encoder
 
     def family(self, reference: EncoderReference, found: ResolvedModel) -> EncoderFamily:
@@ -109,8 +129,10 @@ class EncoderLoader:
             return next(family for family in self.families if family.find(reference))
         layout = find_layout(found.path)
         config = {} if layout is None else layout.config
+        runtime = choose_runtime(self.runtime, self.device, training=not self.fuse)
         for family in self.families:
-            if family.takes(config):
+            # a program's own family need not know of runtimes
+            if getattr(family, "runtime", None) in (None, runtime) and family.takes(config):
                 return family
         kind = config.get("vitrine")
         raise ModelUnavailable(
@@ -121,7 +143,8 @@ class EncoderLoader:
         """Return the model that one of the families finds itself."""
         return next((found for family in self.families if (found := family.find(reference))), None)
 
-    def _load(self, reference: EncoderReference, found: ResolvedModel) -> tuple[Encoder, Proof]:
+    def _load(self, reference: EncoderReference, found: ResolvedModel) -> tuple[Encoder, Proof | None]:
+        """Return the encoder in its number format and its proof, None where an earlier one is remembered."""
         family = self.family(reference, found)
         try:
             encoder = family.load(reference, found, self)
@@ -132,6 +155,11 @@ class EncoderLoader:
             raise ModelUnavailable(refusal(where, error, "does not load as an encoder")) from error
         if not isinstance(encoder, Roundable):
             return encoder, prove(encoder)
+        if proven := self._recall(encoder):
+            encoder.round_to(proven.precision)
+            if proven.remark:
+                _log.warning("%s %s", found.path, proven.remark)
+            return encoder, None
         precision = encoder.precision_for(self.precision)
         if precision == "float32":
             if self.precision == "bfloat16":
@@ -140,3 +168,18 @@ class EncoderLoader:
         exact = encode_inputs(encoder)
         encoder.round_to(precision)
         return encoder, prove(encoder, exact)
+
+    def _recall(self, encoder: Encoder) -> Proven | None:
+        """Return what is remembered of an encoder's proof; of torch's encoders nothing is."""
+        return ProofMemory(self.cache).find(self._key(encoder)) if self._remembers(encoder) else None
+
+    def _remember(self, encoder: Encoder, remark: str) -> None:
+        if self._remembers(encoder):
+            precision: Precision = getattr(encoder, "precision", "float32")
+            ProofMemory(self.cache).keep(self._key(encoder), Proven(precision, remark))
+
+    def _remembers(self, encoder: Encoder) -> bool:
+        return self.cache is not None and getattr(encoder, "runtime", None) == "openvino"
+
+    def _key(self, encoder: Encoder) -> str:
+        return proof_key(encoder.spec, [self.precision, f"images only: {self.images_only}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,8 @@ WantedPrecision = Literal["auto", "float32", "bfloat16"]
 
 _CPUINFO = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
+_GPUS = tuple(map(Path, ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")))
+"""Where drivers of GPUs that torch calls cuda show themselves: NVIDIA's, AMD's, Windows' in Linux."""
 
 
 def choose_precision(wanted: WantedPrecision, device: str, *, cpuinfo: Path = _CPUINFO) -> Precision:
@@ -45,6 +48,8 @@ def choose_device(wanted: str) -> str:
     """Return the device to use: ``auto`` is cuda where a GPU answers, else cpu."""
     if wanted != "auto":
         return wanted
+    if not any(path.exists() for path in _GPUS) or not find_spec("torch"):
+        return "cpu"  # torch takes seconds to import: it is asked only where there is something to find
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

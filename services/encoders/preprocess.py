@@ -79,7 +79,7 @@ def read_preprocessing(folder: Path) -> Preprocessing:
     if is_open_clip(folder):
         return parse_open_clip(read_json(folder / OPEN_CLIP_CONFIG))
     config = read_json(folder / "config.json")
-    if processor := _processor_file(folder):
+    if (processor := _processor_file(folder)) is not None:
         if not names_known_kind(processor):
             refuse_own_code(folder)
         return parse_processor(processor, config)
@@ -92,11 +92,19 @@ def read_preprocessing(folder: Path) -> Preprocessing:
     )
 
 
-def _processor_file(folder: Path) -> Mapping[str, Any]:
-    """Return what transformers' file says on images; the newer processor_config.json comes first, where it
-    does."""
+def _processor_file(folder: Path) -> Mapping[str, Any] | None:
+    """Return what transformers' file says on images, None where there is none; the newer
+    processor_config.json comes first, where it says anything on them."""
     inner = read_json(folder / "processor_config.json").get("image_processor")
-    return inner if isinstance(inner, Mapping) else read_json(folder / "preprocessor_config.json")
+    if isinstance(inner, Mapping):
+        return inner
+    file = folder / "preprocessor_config.json"
+    if not file.is_file():
+        return None
+    tree = read_json(file)
+    if not tree and file.read_bytes().strip() != b"{}":
+        raise ModelUnavailable(f"{file} is not a JSON object: take the file of the original model.")
+    return tree
 
 
 def _resize_shortest(

@@ -6,6 +6,7 @@ code that a folder brings is never run, nobody is asked whether it may, and noth
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,14 @@ def load_model(folder: Path) -> tuple[Any, set[str]]:
                 f"{folder} has a projection that its kind of model does not use: its vectors would be others."
             )
         model, report = _load(loader, folder, config)
-    if adapted := [name for name in report["unexpected_keys"] if ".lora_" in name or ".base_layer." in name]:
-        raise ModelUnavailable(unmerged(folder, f"the weights of a LoRA adapter ({adapted[0]}, ...)"))
+    refuse_adapted(folder, report["unexpected_keys"])
     return model, set(report["missing_keys"])
+
+
+def refuse_adapted(folder: Path, names: Iterable[str]) -> None:
+    """Raise ``ModelUnavailable`` where weights of these names are those of an adapter that is not merged."""
+    if adapted := [name for name in names if ".lora_" in name or ".base_layer." in name]:
+        raise ModelUnavailable(unmerged(folder, f"the weights of a LoRA adapter ({adapted[0]}, ...)"))
 
 
 def _load(loader: Any, folder: Path, config: Any) -> tuple[Any, dict[str, Any]]:

@@ -13,6 +13,7 @@ from vitrine.services.errors import ModelUnavailable
 
 if TYPE_CHECKING:
     from vitrine.services.encoders.base import Encoder
+    from vitrine.services.encoders.compiled.choose import Runtime
     from vitrine.services.encoders.load import EncoderLoader
     from vitrine.services.encoders.reference import EncoderReference
     from vitrine.services.encoders.resolve import ResolvedModel
@@ -24,8 +25,11 @@ class EncoderFamily(Protocol):
     ``find`` is for models without a folder, such as ``vitrine/colour``, and for folders in a place that
     Vitrine does not know. Other folders it finds itself: by path, in the models folder or on the hub.
     ``takes`` and ``load`` are for folders, wherever they were found; a model without a folder needs ``find``
-    and ``load``.
+    and ``load``. ``runtime``: the one that its encoders run in, None for any; a folder is not shown to it
+    where another was chosen.
     """
+
+    runtime: Runtime | None = None
 
     def find(self, reference: EncoderReference) -> ResolvedModel | None:
         """Return the model with this name; None where it is not of this family."""

@@ -101,7 +101,8 @@ def _perceptual(reference: str | None, settings: Settings) -> TorchEncoder:
         raise BadRequest(
             "The perceptual loss compares features of an encoder: name it by --features, such as clip."
         )
-    loaded = replace(EncoderLoader.of(settings), precision="float32").load(parse_reference(reference))
+    loader = replace(EncoderLoader.of(settings), precision="float32", runtime="torch")
+    loaded = loader.load(parse_reference(reference))
     if not isinstance(loaded, TorchEncoder):
         raise BadRequest(
             f"{reference!r} has no network to compare features of: name another encoder, such as clip."

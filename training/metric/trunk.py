@@ -46,7 +46,8 @@ class Trunk:
         self._encoder: StagedEncoder | None = None
         self._found = self.loader.find(reference)
         self.revision = self._found.revision
-        self._trainable = isinstance(self.loader.family(reference, self._found), TransformersFamily)
+        family = replace(self.loader, fuse=False).family(reference, self._found)
+        self._trainable = isinstance(family, TransformersFamily)
         if self._trainable:
             from vitrine.services.encoders.preprocess import read_preprocessing
 

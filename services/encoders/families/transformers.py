@@ -14,8 +14,14 @@ from PIL import Image
 
 from vitrine.services.domain import EncoderSpec, Modality, Preprocessing
 from vitrine.services.encoders.families.clip import ClipEncoder, DualImageEncoder
-from vitrine.services.encoders.families.vit import VisionEncoder, choose_pooling, pooled
+from vitrine.services.encoders.families.vit import (
+    VisionEncoder,
+    choose_pooling,
+    pooled,
+    stated_pooling,
+)
 from vitrine.services.encoders.folders.layout import read_layout
+from vitrine.services.encoders.graphs.graph import Pooling
 from vitrine.services.encoders.precision import choose_device
 from vitrine.services.encoders.preprocess import fit, normalise, read_preprocessing
 from vitrine.services.encoders.pretrained import load_model, load_tokenizer
@@ -48,26 +54,29 @@ def load_transformers(
         model = model.to(memory_format=torch.channels_last)
     probe = _probe(preprocessing, device)
 
-    def spec(dim: int, modalities: tuple[Modality, ...] = ("image",)) -> EncoderSpec:
-        return EncoderSpec(reference.name, reference.model, found.revision, dim, modalities, preprocessing)
+    def spec(dim: int, pooling: Pooling, modalities: tuple[Modality, ...] = ("image",)) -> EncoderSpec:
+        name, where = reference.name, reference.model
+        stated = stated_pooling(model, pooling)
+        return EncoderSpec(name, where, found.revision, dim, modalities, preprocessing, stated)
 
     if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
         _refuse_missing(folder, {name for name in missing if "pooler" not in name})
         output = _forward(model, probe)
         pooling = choose_pooling(model, output, missing)
-        return VisionEncoder(spec(pooled(output, pooling).shape[-1]), model, pooling, device=device)
+        return VisionEncoder(spec(pooled(output, pooling).shape[-1], pooling), model, pooling, device=device)
     if loader.images_only:
         missing = _without_texts(model, missing)
     _refuse_missing(folder, missing)
     output = _forward(model.get_image_features, probe)
     dim = int(getattr(output, "pooler_output", output).shape[-1])
     if loader.images_only:
-        return DualImageEncoder(spec(dim), model, device=device)
+        return DualImageEncoder(spec(dim, "projected"), model, device=device)
     if not any(file for pattern in _VOCABULARIES for file in folder.glob(pattern)):
         raise ModelUnavailable(
             f"{folder} has no tokenizer files: texts would be read with an empty vocabulary."
         )
-    return ClipEncoder(spec(dim, ("image", "text")), model, load_tokenizer(folder), device=device)
+    both: tuple[Modality, ...] = ("image", "text")
+    return ClipEncoder(spec(dim, "projected", both), model, load_tokenizer(folder), device=device)
 
 
 def fuse_quick_gelu(model: Any) -> int:

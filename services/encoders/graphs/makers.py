@@ -20,6 +20,10 @@ _BY_MODEL_TYPE: Mapping[str, tuple[str, ...]] = {
     "maps.mobilenet_v2": ("mobilenet_v2",),
     "maps.resnet": ("resnet",),
     "maps.convnext": ("convnext", "convnextv2"),
+    "maps.efficientnet": ("efficientnet",),
+    "maps.regnet": ("regnet",),
+    "maps.segformer": ("segformer",),
+    "maps.swin": ("swin",),
 }
 """The file next to this one that builds the models of a type, as transformers writes it in config.json."""
 
@@ -71,4 +75,5 @@ def makers() -> tuple[GraphMaker, ...]:
     return (
         *(ByModelType(file, types) for file, types in _BY_MODEL_TYPE.items()),
         ByKey("open_clip", "model_cfg"),
+        ByKey("timm_vit", "pretrained_cfg"),
     )

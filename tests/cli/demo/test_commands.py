@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.cli.conftest import Run
-from vitrine.services.errors import BadRequest
+from vitrine.services.errors import MissingExtra
 
 
 def test_the_demo_draws_indexes_searches_learns_and_is_free_the_second_time(
     vitrine: Run, tmp_path: Path
 ) -> None:
+    pytest.importorskip("torch")
     data = ("--data", tmp_path / "data")  # the shared one may hold an encoder that another test has trained
     options = ("--folder", tmp_path / "out", "--count", 50)
     first = vitrine(*data, "demo", *options, "-e", "colour", "--json")
@@ -54,11 +56,33 @@ def test_the_demo_draws_indexes_searches_learns_and_is_free_the_second_time(
     assert another.json["index"]["updated"] == 50
 
 
-def test_the_demo_goes_on_without_the_extra_clustering(
+def test_the_demo_trains_no_encoder_without_torch_and_shows_all_else(
+    vitrine: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("vitrine.training.metric.run", "vitrine.training.metric.train"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    data = ("--data", tmp_path / "data")
+    options = ("--folder", tmp_path / "out", "--count", 50, "-e", "colour")
+    first = vitrine(*data, "demo", *options, "--json")
+    assert first.code == 0, first.err
+    assert first.err.count("No encoder is trained. This needs torch") == 1
+    assert "pip install 'vitrine[train]'" in first.err
+    kinds = [search["kind"] for search in first.json["searches"]]
+    assert kinds == ["picture", "text", "tag and score", "taggers"]
+    assert first.json["learned"]["encoder"] is None and first.json["learned"]["taggers"]["mean"] > 0
+    assert first.json["found"]["clusters"]["using"] == "colour"
+    assert first.json["found"]["duplicates"]["planted"] == 4
+    second = vitrine(*data, "demo", *options)
+    assert "Learned: an encoder" not in second.out and "Learned: " in second.out
+    assert second.out.count("Contact sheet: ") == 5
+
+
+def test_the_demo_goes_on_where_clusters_and_copies_need_what_is_missing(
     vitrine: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(*_: object, **__: object) -> None:
-        raise BadRequest("This needs scikit-image, which is not installed: install the extra clustering.")
+        raise MissingExtra("This needs scikit-image, which is not installed: install the extra cluster.")
 
     monkeypatch.setattr("vitrine.cli.demo.commands.learn", lambda *_: None)
     monkeypatch.setattr("vitrine.indexer.enrich.duplicates.find.find_duplicates", missing)

@@ -102,7 +102,7 @@ def test_siglip_reads_lower_case(family: TinyModel) -> None:
 def test_a_masked_autoencoder_sees_whole_pictures(family: TinyModel, photos: Photos) -> None:
     encoder = load(family("vit_mae"))
     model = transformers.ViTMAEModel.from_pretrained(family("vit_mae"), mask_ratio=0.0).eval()
-    reference = model(pixel_values=pixels(family("vit_mae"), photos)).last_hidden_state[:, 0]
+    reference = model(pixel_values=pixels(family("vit_mae"), photos)).last_hidden_state[:, 1:].mean(dim=1)
     for _ in range(2):
         assert cosines(encoder.encode_images(photos), reference).min() > 0.99999
 

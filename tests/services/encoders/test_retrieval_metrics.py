@@ -144,6 +144,7 @@ def test_numbers_that_do_not_fit_are_refused(
 
 
 def test_clusters_that_are_the_classes_have_nmi_one_and_others_less() -> None:
+    pytest.importorskip("sklearn")
     points = np.concatenate(
         [on_circle(*range(0, 10)), on_circle(*range(120, 130)), on_circle(*range(240, 250))]
     )
@@ -154,6 +155,7 @@ def test_clusters_that_are_the_classes_have_nmi_one_and_others_less() -> None:
 
 
 def test_nmi_is_that_of_its_definition() -> None:
+    pytest.importorskip("sklearn")
     points, classes = on_circle(0, 1, 2, 180, 181, 182), np.array([0, 0, 1, 1, 1, 1])
     clusters = np.array([0, 0, 0, 1, 1, 1])
 

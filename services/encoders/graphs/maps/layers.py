@@ -130,3 +130,13 @@ def channels_first(x: ov.Node) -> ov.Node:
 def mean_of_map(x: ov.Node) -> ov.Node:
     """Return (n, channels): the mean over all places."""
     return ops.reduce_mean(x, layers.wholes(2, 3), False)
+
+
+def squeeze_and_excite(
+    x: ov.Node, weights: Tensors, names: tuple[str, str], channels: int, narrow: int, activation: str
+) -> ov.Node:
+    """Return (n, channels, 1, 1): how much each channel counts, 0 to 1, judged by the means of all."""
+    mean = ops.reduce_mean(x, layers.wholes(2, 3), True)
+    y = convolution(mean, weights, names[0], Shape(channels, narrow))
+    y = convolution(layers.activation(y, activation), weights, names[1], Shape(narrow, channels))
+    return ops.sigmoid(y)

@@ -29,6 +29,7 @@ MOBILENET = Path(os.environ.get("VITRINE_MODELS", "models")) / "mobilenet-v2-1.0
 DEMO = REPOSITORY / "data" / "demo-clip"
 DUALS = ["clip", "siglip"]
 VISION = {"vit": 32, "dinov2": 32, "convnext": 32, "mobilenet": 320, "clip_vision": 32}
+POOLINGS = {"vit": "pooler", "dinov2": "cls", "convnext": "mean", "mobilenet": "mean", "clip_vision": "cls"}
 
 
 def load(folder: Path, precision: str = "float32"):
@@ -99,7 +100,8 @@ def test_vision_models_give_their_pooled_output(kind, dim, tiny_model, photos):
     folder = tiny_model(kind)
     encoder = load(folder)
     assert not isinstance(encoder, TextEncoder)
-    assert (encoder.spec.modalities, encoder.spec.dim, encoder.pooling) == (("image",), dim, "pooler")
+    assert (encoder.spec.modalities, encoder.spec.dim) == (("image",), dim)
+    assert encoder.spec.pooling == POOLINGS[kind]
     model = transformers.AutoModel.from_pretrained(folder).eval()
     expected = model(pixel_values=processed(folder, photos)).pooler_output.flatten(1)
     np.testing.assert_allclose(encoder.encode_images(photos), unit(expected), atol=1e-5)
@@ -108,7 +110,7 @@ def test_vision_models_give_their_pooled_output(kind, dim, tiny_model, photos):
 def test_a_pooler_without_weights_is_not_used(tiny_model, photos):
     folder = tiny_model("vit_unpooled")
     encoder = load(folder)
-    assert encoder.pooling == "cls"
+    assert encoder.spec.pooling == "cls"
     model = transformers.ViTModel.from_pretrained(folder, add_pooling_layer=False).eval()
     states = model(pixel_values=processed(folder, photos)).last_hidden_state
     np.testing.assert_allclose(encoder.encode_images(photos), unit(states[:, 0]), atol=1e-5)
@@ -125,7 +127,9 @@ def test_missing_weights_are_refused(kind, tiny_model, tmp_path):
         folder / "model.safetensors",
         {"format": "pt"},
     )
-    with pytest.raises(ModelUnavailable, match="lacks 1 of its weights"):
+    with pytest.raises(
+        ModelUnavailable, match=r"lacks 1 of its weights|lacks weights that its config asks for"
+    ):
         load(folder)
 
 

@@ -205,6 +205,13 @@ def test_what_does_not_end_in_one_size_is_refused(processor, sentence, tmp_path)
         read_preprocessing(written(tmp_path, processor, "somebodys"))
 
 
+def test_an_empty_file_means_the_defaults_and_a_broken_one_is_refused(tmp_path):
+    assert read_preprocessing(written(tmp_path, {}, "vit")).resize == (224, 224)
+    (tmp_path / "preprocessor_config.json").write_text("{'size': 32}")
+    with pytest.raises(ModelUnavailable, match="is not a JSON object"):
+        read_preprocessing(tmp_path)
+
+
 def test_a_folder_without_a_word_on_preprocessing_says_what_to_put_there(tmp_path):
     with pytest.raises(ModelUnavailable, match=r"preprocessor_config\.json of its original"):
         read_preprocessing(tmp_path)

@@ -156,7 +156,7 @@ def write_model(kind: str, path: Path, **how: Any) -> Path:
     torch.manual_seed(11)
     model, processor = MODELS[kind](t)
     spread(model)
-    _shift(model)
+    _settle(model)
     model.eval().save_pretrained(path, **how)
     (path / "preprocessor_config.json").write_text(json.dumps(processor))
     if kind in DUAL:
@@ -164,14 +164,23 @@ def write_model(kind: str, path: Path, **how: Any) -> Path:
     return path
 
 
-def _shift(model: Any) -> None:
-    """Biases other than zero, as trained models have them: without any, black gives a vector of zeros."""
+def _settle(model: Any) -> None:
+    """Statistics of batch normalisation as after training, without which a deep network's signal dies away,
+    and biases other than zero, without which black gives a vector of zeros."""
     import torch
 
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.endswith("bias"):
-                weight.normal_(0, 0.1)
+                weight.normal_(0, 0.01)
+        norms = [part for part in model.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+        for norm in norms:
+            norm.momentum = None  # the mean over all batches
+        if norms:
+            vision = getattr(model, "vision_model", model)
+            size = getattr(vision.config, "image_size", EDGE)
+            smooth = torch.nn.functional.interpolate(torch.randn(16, 3, 3, 3), size, mode="bilinear")
+            vision.train()(smooth)
 
 
 def _mae(t: Any) -> Any:
@@ -193,3 +202,64 @@ def _efficientnet(t: Any) -> Any:
         num_block_repeats=[1, 1],
         expand_ratios=[1, 6],
     )
+
+
+def write_open_clip(path: Path) -> Path:
+    """The folder of a tiny CLIP model as open_clip saves it."""
+    import numpy as np
+    import transformers as t
+    from safetensors.numpy import save_file
+
+    random = np.random.default_rng(3)
+
+    def some(*shape: int) -> Any:
+        return (random.normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
+
+    tensors = {
+        "logit_scale": some(1),
+        "positional_embedding": some(12, 32),
+        "token_embedding.weight": some(64, 32),
+        "text_projection": some(32, 24),
+        "visual.class_embedding": some(32),
+        "visual.positional_embedding": some(17, 32),
+        "visual.conv1.weight": some(32, 3, 8, 8),
+        "visual.proj": some(32, 24),
+    }
+    layers = {
+        "attn.in_proj": (96, 32),
+        "attn.out_proj": (32, 32),
+        "mlp.c_fc": (128, 32),
+        "mlp.c_proj": (32, 128),
+    }
+    for side in ("", "visual."):
+        for number in range(2):
+            layer = f"{side}transformer.resblocks.{number}."
+            for name, shape in layers.items():
+                joint = "_" if name.endswith("in_proj") else "."
+                tensors |= {
+                    f"{layer}{name}{joint}weight": some(*shape),
+                    f"{layer}{name}{joint}bias": some(shape[0]),
+                }
+            tensors |= _norm(f"{layer}ln_1") | _norm(f"{layer}ln_2")
+    for name in ("ln_final", "visual.ln_pre", "visual.ln_post"):
+        tensors |= _norm(name)
+    path.mkdir(parents=True)
+    save_file(tensors, path / "open_clip_model.safetensors")
+    tower = {"width": 32, "layers": 2}
+    config = {
+        "model_cfg": {
+            "embed_dim": 24,
+            "vision_cfg": {**tower, "image_size": EDGE, "patch_size": 8, "head_width": 16},
+            "text_cfg": {**tower, "heads": 2, "context_length": 12, "vocab_size": 64},
+        },
+        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3},
+    }
+    (path / "open_clip_config.json").write_text(json.dumps(config))
+    make_tokenizer(t).save_pretrained(path)
+    return path
+
+
+def _norm(name: str) -> dict[str, Any]:
+    import numpy as np
+
+    return {f"{name}.weight": np.ones(32, np.float32), f"{name}.bias": np.zeros(32, np.float32)}

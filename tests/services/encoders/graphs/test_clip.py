@@ -76,7 +76,6 @@ def _ends_read(model: Any, ids: Any) -> Any:
 @pytest.mark.parametrize(
     ("vision", "text"),
     [
-        ({}, {}),
         ({"hidden_act": "gelu", "layer_norm_eps": 1e-3}, {"hidden_act": "gelu_new"}),
         ({"image_size": 45, "patch_size": 10, "num_attention_heads": 4}, {"num_attention_heads": 8}),
         ({"hidden_size": 48, "num_hidden_layers": 1}, {"hidden_size": 64, "num_hidden_layers": 3}),

@@ -1,0 +1,1 @@
+"""Encoders that run by OpenVINO: choosing the runtime, compiling the graphs, feeding them."""

@@ -1,0 +1,92 @@
+"""Encoders on graphs of OpenVINO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.encoders.compiled.tower import Tower
+from vitrine.services.encoders.precision import Precision, WantedPrecision, choose_precision
+from vitrine.services.encoders.preprocess import Pixels, fit
+
+FITTED = 32
+"""Images that are fitted before the first of them is encoded: bounds the memory of a long list."""
+
+Tokenize = Callable[[Sequence[str]], NDArray[np.int64]]
+"""Texts to token numbers (n, t), padded on the right."""
+
+
+class OpenVinoEncoder:
+    """A StagedEncoder (services/encoders/batching.py) on one graph. Only ``prepare`` is thread-safe.
+
+    ``image`` reads pixels (height, width, 3) uint8. ``rounds`` False: ``auto`` leaves the network in float32,
+    where rounding moves its vectors too far.
+    """
+
+    runtime = "openvino"
+    device = "cpu"
+
+    def __init__(self, spec: EncoderSpec, image: Tower, *, rounds: bool = True) -> None:
+        self._spec = spec
+        self._image = image
+        self._rounds = rounds
+        self.precision: Precision = "float32"
+
+    @property
+    def spec(self) -> EncoderSpec:
+        return self._spec
+
+    def precision_for(self, wanted: WantedPrecision) -> Precision:
+        """Return the number format that the graph should run in."""
+        if wanted == "auto" and not self._rounds:
+            return "float32"
+        return choose_precision(wanted, self.device)
+
+    def round_to(self, precision: Precision) -> None:
+        """Run in this number format from now on. The graph stays in float32, so this can be undone."""
+        self._image.round_to(precision)
+        self.precision = precision
+
+    def prepare(self, image: Image.Image) -> Pixels:
+        """Resize and crop one RGB image to what the model reads: (height, width, 3) uint8. Any thread may
+        call it."""
+        return fit(image, self._spec.preprocessing)
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Embeddings:
+        """Return (n, dim) float32, L2-normalised, row i for image i."""
+        parts = [
+            self.encode_pixels([self.prepare(image) for image in images[at : at + FITTED]])
+            for at in range(0, len(images), FITTED)
+        ]
+        return np.concatenate(parts) if parts else self.encode_pixels([])
+
+    def encode_pixels(self, pixels: Sequence[Pixels]) -> Embeddings:
+        """As ``encode_images``, from images that ``prepare`` has fitted."""
+        return self._image(pixels)
+
+
+class OpenVinoTextEncoder(OpenVinoEncoder):
+    """A TextEncoder on the two graphs of a dual model. Each side is compiled when it is first used: a search
+    by words never needs the images' side."""
+
+    def __init__(
+        self, spec: EncoderSpec, image: Tower, text: Tower, tokenize: Tokenize, *, rounds: bool = True
+    ) -> None:
+        super().__init__(spec, image, rounds=rounds)
+        self._text = text
+        self._tokenize = tokenize
+
+    def round_to(self, precision: Precision) -> None:
+        """Run both sides in this number format from now on."""
+        super().round_to(precision)
+        self._text.round_to(precision)
+
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Return (n, dim) float32, L2-normalised, row i for text i; a text longer than the model reads is
+        cut."""
+        parts = [self._text(self._tokenize(texts[at : at + FITTED])) for at in range(0, len(texts), FITTED)]
+        return np.concatenate(parts) if parts else self._text([])
