@@ -16,9 +16,15 @@ from vitrine.services.domain import CollectionSchema
 from vitrine.services.errors import StoreDamaged, VitrineError, remedy
 from vitrine.services.vector_store.checks import check_found
 from vitrine.services.vector_store.edge import shard as edge_shard
-from vitrine.services.vector_store.edge.closed import Closed, remove_note, write_note
 from vitrine.services.vector_store.edge.errors import from_engine
-from vitrine.services.vector_store.edge.files import MEGABYTE, CollectionFiles, check_space
+from vitrine.services.vector_store.edge.files import (
+    MEGABYTE,
+    Closed,
+    CollectionFiles,
+    check_space,
+    remove_note,
+    write_note,
+)
 from vitrine.services.vector_store.edge.lib import edge
 from vitrine.services.vector_store.edge.read import count
 from vitrine.services.vector_store.edge.wire import Arrays, Header

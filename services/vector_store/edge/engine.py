@@ -15,11 +15,11 @@ from vitrine.services.domain import CollectionSchema
 from vitrine.services.errors import BadRequest, NotFound, VitrineError
 from vitrine.services.vector_store.checks import check_extension
 from vitrine.services.vector_store.edge import read as edge_read
-from vitrine.services.vector_store.edge.closed import read_note
 from vitrine.services.vector_store.edge.collection import Collection, Write, engine_errors
 from vitrine.services.vector_store.edge.errors import from_engine, to_plain
 from vitrine.services.vector_store.edge.files import (
     CollectionFiles,
+    read_note,
     read_schemas,
     schema_from_plain,
     schema_plain,
