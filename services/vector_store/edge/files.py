@@ -229,7 +229,7 @@ def read_schemas(data: Path) -> tuple[dict[str, CollectionSchema], dict[str, Sto
 
 @dataclass(frozen=True)
 class Closed:
-    """What a collection held when it was closed: ``points``, exact; ``indexed``: vectors under HNSW. While its
+    """What a collection held when it was closed: ``points``, exact; ``indexed``: vectors under HNSW. While
     files are as they were then, it need not be opened to tell: opening maps hundreds of megabytes and takes
     half a second of processor time."""
 
