@@ -84,6 +84,41 @@ def timing(
         raise typer.Exit(report.exit_code)
 
 
+@app.command()
+def recall(
+    ctx: typer.Context,
+    category: CategoryOption,
+    using: Annotated[
+        str | None,
+        typer.Option("--using", metavar="VECTOR", help="The named vector. [default: the category's]"),
+    ] = None,
+    queries: Annotated[int, typer.Option("--queries", min=1, max=10_000, help="Images to ask for.")] = 200,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000, help="Nearest of each.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how many of the nearest images the search index finds, and how fast, against comparing all."""
+    from vitrine.services.search.index_recall import index_recall
+
+    with stores(ctx) as runtime:
+        vector = runtime.catalog.get(category).encoder(using).name
+        found = index_recall(runtime.vectors, category, vector, queries=queries, limit=limit)
+    if as_json:
+        print_json({"category": category, "using": vector, **found.to_json()})
+        return
+    print_table(
+        ("queries", f"recall@{limit}", "index ms", "exact ms"),
+        [
+            (
+                found.queries,
+                f"{found.recall:.3f}",
+                f"{found.milliseconds:.2f}",
+                f"{found.exact_milliseconds:.2f}",
+            )
+        ],
+        right=("queries", f"recall@{limit}", "index ms", "exact ms"),
+    )
+
+
 def _show(report: TimingReport, to: Path | None) -> None:
     columns = ("task", *(f"{size} images" for size in report.sizes), "exponent")
     rows = [

@@ -25,6 +25,8 @@ Payload = dict[str, Any]
 """JSON values by field; the fields are listed in docs/architecture.md."""
 Modality = Literal["image", "text"]
 IndexKind = Literal["keyword", "integer", "float", "bool", "datetime"]
+Quantization = Literal["int8", "turbo4"]
+"""Smaller copies of the vectors that searches look through first: 8 bits a component, or 4 (TurboQuant)."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,13 @@ class VectorSpec:
 
 @dataclass(frozen=True)
 class CollectionSchema:
-    """The named vectors of a collection, and its payload indexes by field path."""
+    """The named vectors of a collection, its payload indexes by field path, and whether the search index
+    holds quantised copies of the vectors; the vectors themselves are kept, and decide the order of hits."""
 
     name: str
     vectors: tuple[VectorSpec, ...]
     indexes: Mapping[str, IndexKind] = field(default_factory=dict)
+    quantization: Quantization | None = None
 
     def dim(self, using: str) -> int | None:
         """Return the dimension of the named vector; None if there is none of this name."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import orjson
 
-from vitrine.services.domain import EncoderSpec
+from vitrine.services.domain import EncoderSpec, Quantization
 from vitrine.services.errors import MissingCredentials, NotFound, Unavailable
 from vitrine.services.files import make_folder, reason, unwritable
 from vitrine.services.object_store.base import ObjectStore
@@ -158,6 +158,7 @@ class Runtime:
         description: str = "",
         *,
         adopted: Sequence[EncoderSpec] = (),
+        quantization: Quantization | None = None,
         note: Tell | None = None,
     ) -> Category:
         """Make an empty category, bound to the revisions of its encoders (none given: ``VITRINE_ENCODER``).
@@ -170,7 +171,9 @@ class Runtime:
         self.catalog.make_room(name)  # before a model is loaded for it
         wanted = list(encoders) or ([] if adopted else [self.settings.encoder])
         with bound(self.encoders, self.objects, name, wanted, tell=note) as specs:
-            return self.catalog.create(name, [*specs, *adopted], description=description)
+            return self.catalog.create(
+                name, [*specs, *adopted], description=description, quantization=quantization
+            )
 
     def add_encoder(self, category: str, encoder: Reference, *, note: Tell | None = None) -> Category:
         """Bind one more encoder to a category; the images that are there have no vectors of it yet.

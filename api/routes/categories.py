@@ -23,7 +23,7 @@ from vitrine.api.schemas.categories import (
 )
 from vitrine.api.schemas.encoders import EncoderOut
 from vitrine.services.category.catalog import Category, Remains
-from vitrine.services.domain import EncoderSpec
+from vitrine.services.domain import EncoderSpec, Quantization
 from vitrine.services.encoders.reference import PRESETS, EncoderReference, parse_reference
 from vitrine.services.errors import BadRequest, Unavailable
 from vitrine.services.runtime import Runtime
@@ -54,7 +54,9 @@ def create_category(
     known = [_known(runtime, name) for name in body.encoders or [runtime.settings.encoder]]
     if len({one.name for one in known}) < len(known):
         raise BadRequest("Two of the encoders have the same name: name each once.")
-    category = runtime.create_category(body.name, known, body.description)
+    category = runtime.create_category(
+        body.name, known, body.description, quantization=_form(body.quantization)
+    )
     response.headers["Location"] = f"/v1/categories/{category.name}"
     return _shown(runtime, category)
 
@@ -69,7 +71,7 @@ def get_category(category: str, runtime: RuntimeDep) -> CategoryOut:
 def change_category(
     category: str, runtime: RuntimeDep, body: Annotated[CategoryChanges, Depends(json_body(CategoryChanges))]
 ) -> CategoryOut:
-    """Change the description, add an encoder, choose the default one.
+    """Change the description, add an encoder, choose the default one, or how the search index is kept.
 
     409 ``encoder_mismatch`` if the name of an added one is taken by another revision, 422 ``unknown_vector``
     for a default that the category does not have.
@@ -79,6 +81,8 @@ def change_category(
         found = runtime.add_encoder(category, _known(runtime, body.add_encoder))
     if body.default is not None:
         found = runtime.catalog.set_default(category, body.default)
+    if body.quantization is not None:
+        found = runtime.catalog.set_quantization(category, _form(body.quantization))
     if body.description is not None:
         found = runtime.catalog.describe(category, body.description)
     return _shown(runtime, found)
@@ -135,6 +139,10 @@ def _remains(runtime: Runtime) -> list[Remains]:
         return []
 
 
+def _form(word: Literal["none", "int8", "turbo4"]) -> Quantization | None:
+    return None if word == "none" else word
+
+
 def _shown(runtime: Runtime, category: Category) -> CategoryOut:
     return CategoryOut(
         name=category.name,
@@ -143,6 +151,7 @@ def _shown(runtime: Runtime, category: Category) -> CategoryOut:
         encoders=[EncoderOut(**encoder_json(spec)) for spec in category.encoders],
         promoted={alias: list(names) for alias, names in category.promoted.items()},
         default=category.default or category.encoders[0].name,
+        quantization=category.quantization or "none",
         indexes=dict(category.indexes),
         created_at=category.created_at,
         updated_at=category.updated_at,

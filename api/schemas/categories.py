@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
@@ -10,6 +10,9 @@ from vitrine.api.schemas.common import Taken, example
 from vitrine.api.schemas.encoders import ENCODER_OUT, EncoderOut
 from vitrine.services.category.leftovers import Remains
 
+_QUANTIZATION = (
+    "Smaller copies of the vectors, which searches look through first: 8 bits a component, or 4 (TurboQuant)."
+)
 _CATEGORY = {
     "name": "pets",
     "description": "Dogs and cats",
@@ -17,6 +20,7 @@ _CATEGORY = {
     "encoders": [ENCODER_OUT],
     "promoted": {},
     "default": "clip",
+    "quantization": "none",
     "indexes": {"tags": "keyword", "class": "keyword", "scores.outdoors": "float"},
     "created_at": "2026-11-20T09:30:00.000+00:00",
     "updated_at": "2026-11-20T09:41:12.400+00:00",
@@ -39,6 +43,7 @@ class CategoryNew(Taken):
         description="Names of presets, of the server's default encoder, or of encoders of other "
         "categories (`GET /v1/encoders`). The first is what queries use. Default: the server's.",
     )
+    quantization: Literal["none", "int8", "turbo4"] = Field("none", description=_QUANTIZATION)
 
 
 class CategoryChanges(Taken):
@@ -58,6 +63,9 @@ class CategoryChanges(Taken):
         max_length=300,
         description="What queries without `using` compare by: a name of `encoders` or of `promoted`.",
     )
+    quantization: Literal["none", "int8", "turbo4"] | None = Field(
+        None, description=f"{_QUANTIZATION} The index is built anew in the background."
+    )
 
 
 class CategoryOut(BaseModel):
@@ -65,7 +73,7 @@ class CategoryOut(BaseModel):
 
     ``promoted`` are names that a trained encoder is asked by: the named vector in service first, then those
     it replaced. ``default`` is what queries without ``using`` compare by: a name of ``promoted`` or of
-    ``encoders``.
+    ``encoders``. ``quantization``: the smaller copies of the vectors that the search index holds.
     """
 
     model_config = example(_CATEGORY)
@@ -76,6 +84,7 @@ class CategoryOut(BaseModel):
     encoders: list[EncoderOut]
     promoted: dict[str, list[str]]
     default: str
+    quantization: Literal["none", "int8", "turbo4"]
     indexes: dict[str, str]
     created_at: str
     updated_at: str

@@ -28,7 +28,7 @@ from vitrine.services.category.manifest import (
     spec_to_json,
 )
 from vitrine.services.category.payload import MAX_METADATA_INDEXES
-from vitrine.services.domain import CollectionSchema, EncoderSpec, IndexKind, VectorSpec
+from vitrine.services.domain import CollectionSchema, EncoderSpec, IndexKind, Quantization, VectorSpec
 from vitrine.services.encoders.base import check_encoder
 from vitrine.services.encoders.reference import STORED
 from vitrine.services.errors import (
@@ -80,7 +80,14 @@ class Catalog:
         with self._lock:
             return self._writers[name]
 
-    def create(self, name: str, encoders: Iterable[EncoderSpec], *, description: str = "") -> Category:
+    def create(
+        self,
+        name: str,
+        encoders: Iterable[EncoderSpec],
+        *,
+        description: str = "",
+        quantization: Quantization | None = None,
+    ) -> Category:
         """Make an empty category. ``BadRequest`` for a bad name or no encoder, ``AlreadyExists``.
 
         Until its collection is made its manifest says that it is being deleted: where this is interrupted,
@@ -101,6 +108,7 @@ class Catalog:
                 moment,
                 deleting=True,
                 keep_images=True,
+                quantization=quantization,
             )
             try:
                 self._objects.replace(manifest_key(name), manifest_json(made), None)
@@ -231,6 +239,16 @@ class Catalog:
         def choose(category: Category) -> Category:
             category.encoder(using)
             return replace(category, default=using)
+
+        return self._change(name, choose)
+
+    def set_quantization(self, name: str, quantization: Quantization | None) -> Category:
+        """Keep quantised copies of the vectors in the search index, or none. An index that is there is built
+        anew in the background; until then it answers as before."""
+
+        def choose(category: Category) -> Category:
+            self._vectors.set_quantization(name, quantization)
+            return replace(category, quantization=quantization)
 
         return self._change(name, choose)
 

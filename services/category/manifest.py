@@ -13,7 +13,14 @@ from typing import Any
 
 import orjson
 
-from vitrine.services.domain import CollectionSchema, EncoderSpec, IndexKind, Preprocessing, VectorSpec
+from vitrine.services.domain import (
+    CollectionSchema,
+    EncoderSpec,
+    IndexKind,
+    Preprocessing,
+    Quantization,
+    VectorSpec,
+)
 from vitrine.services.errors import BadRequest, UnknownVector, remedy
 from vitrine.services.object_store.damage import check_format, readable
 from vitrine.services.object_store.keys import MANIFESTS
@@ -48,6 +55,8 @@ class Category:
     """The named vector, or name of ``promoted``, of queries without ``using``; None: the first encoder."""
     replaced: Mapping[str, str | None] = field(default_factory=dict)
     """For each name of ``promoted`` that became the default: what ``default`` was before."""
+    quantization: Quantization | None = None
+    """Whether the search index holds quantised copies of the vectors, and which."""
 
     def encoder(self, using: str | None = None) -> EncoderSpec:
         """Return the encoder of ``using``, a named vector or a promoted name (None: the default).
@@ -80,7 +89,7 @@ class Category:
     @property
     def schema(self) -> CollectionSchema:
         vectors = tuple(VectorSpec(spec.name, spec.dim) for spec in self.encoders)
-        return CollectionSchema(self.name, vectors, dict(self.indexes))
+        return CollectionSchema(self.name, vectors, dict(self.indexes), self.quantization)
 
 
 def check_name(name: str) -> None:
@@ -107,7 +116,10 @@ def spec_from_json(tree: Mapping[str, Any]) -> EncoderSpec:
 
 def manifest_json(category: Category) -> bytes:
     """Return a manifest as bytes; ``read_manifest`` reads them back."""
-    return orjson.dumps({"format": FORMAT, **asdict(category)}, option=orjson.OPT_INDENT_2)
+    tree = {"format": FORMAT, **asdict(category)}
+    if category.quantization is None:
+        del tree["quantization"]  # a manifest without it is one that version 0.5 reads as well
+    return orjson.dumps(tree, option=orjson.OPT_INDENT_2)
 
 
 def read_manifest(name: str, data: bytes) -> Category:

@@ -18,6 +18,7 @@ from vitrine.services.domain import (
     Page,
     Payload,
     Point,
+    Quantization,
     Query,
     VectorSpec,
 )
@@ -66,6 +67,11 @@ class VectorStore(Protocol):
     def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
         """Index a payload field by this kind from now on, whatever index it had. The payloads stay as they
         are."""
+        ...
+
+    def set_quantization(self, collection: str, quantization: Quantization | None) -> None:
+        """Keep quantised copies of the vectors in the search index, or none. What is indexed already is
+        indexed anew, in the background; ``optimize`` waits for it."""
         ...
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:

@@ -41,13 +41,15 @@ Ranked = tuple[Id, float]
 
 @dataclass(frozen=True)
 class Asked:
-    """A slice of the answer to a query vector. ``least``: no hits below this similarity."""
+    """A slice of the answer to a query vector. ``least``: no hits below this similarity. ``breadth``: in
+    place of ``BREADTH``, where the index has several parts that each give their best."""
 
     vector: Embedding
     offset: int
     limit: int
     least: float | None
     exact: bool
+    breadth: int = BREADTH
 
     @property
     def threshold(self) -> float | None:
@@ -58,7 +60,12 @@ class Asked:
     def quick_depth(self) -> int | None:
         """How many hits to ask for where one question may give the page: one more than is wanted, which shows
         whether the page ends among hits of equal similarity. An exact search finds the same at any depth."""
-        return self.limit + 1 if self.offset == 0 and (self.exact or self.limit < BREADTH) else None
+        return self.limit + 1 if self.offset == 0 and (self.exact or self.limit < self.breadth) else None
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The depths to which the engine is asked."""
+        return self.breadth, *(rung for rung in RUNGS if rung > self.breadth)
 
 
 def asked(query: Query, near: Near) -> Asked:
@@ -93,7 +100,7 @@ def fused(sides: Sequence[tuple[Asked, Nearest[Id]]], k: int, offset: int, limit
 
 def _whole(wanted: Asked, nearest: Nearest[Id]) -> Iterator[Ranked[Id]]:
     seen: set[Any] = set()
-    for depth in RUNGS:
+    for depth in wanted.rungs:
         found = nearest(depth)
         is_all = len(found) < depth or depth == RUNGS[-1]
         cut = -math.inf if is_all else step(found[-1][1])

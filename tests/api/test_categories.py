@@ -100,6 +100,16 @@ def test_the_default_encoder_is_chosen(client: TestClient, runtime: Runtime) -> 
     assert client.get("/v1/categories/pets").json()["default"] == "second"
 
 
+def test_quantised_copies_are_chosen_and_changed(client: TestClient, runtime: Runtime) -> None:
+    made = client.post("/v1/categories", json={"name": "pets", "quantization": "int8"})
+    assert (made.status_code, made.json()["quantization"]) == (201, "int8")
+    assert runtime.vectors.info("pets").schema.quantization == "int8"
+    changed = client.patch("/v1/categories/pets", json={"quantization": "none"})
+    assert (changed.status_code, changed.json()["quantization"]) == (200, "none")
+    assert runtime.vectors.info("pets").schema.quantization is None
+    assert client.patch("/v1/categories/pets", json={"quantization": "int3"}).status_code == 422
+
+
 def test_encoders_tell_presets_loaded_ones_and_those_of_categories(
     client: TestClient, runtime: Runtime
 ) -> None:

@@ -29,3 +29,12 @@ def test_what_cannot_be_timed(filled: Run) -> None:
         answer = filled("bench", "timing", "-c", "shop", "--tasks", "clustering", *arguments)
         assert answer.code == 1 and "bad_request" in answer.err, arguments
     assert "not_found" in filled("bench", "timing", "-c", "nowhere").err
+
+
+def test_the_recall_of_the_search_index(filled: Run) -> None:
+    found = filled("bench", "recall", "-c", "shop", "--queries", "5", "--limit", "3", "--json").json
+    assert (found["using"], found["queries"], found["limit"], found["recall"]) == ("colour", 5, 3, 1.0)
+    shown = filled("bench", "recall", "-c", "shop")
+    assert shown.out.splitlines()[0].split("\t") == ["queries", "recall@10", "index ms", "exact ms"]
+    filled("category", "create", "empty")
+    assert "not_found" in filled("bench", "recall", "-c", "empty").err

@@ -28,6 +28,20 @@ def test_a_category_may_have_several_encoders(vitrine: Run) -> None:
     assert vitrine("category", "add-encoder", "pets", "third=vitrine/colour").code == 0
 
 
+def test_quantised_copies_are_chosen_changed_and_measured(filled: Run) -> None:
+    made = filled("category", "create", "large", "--quantization", "turbo4", "--json").json
+    assert made["quantization"] == "turbo4"
+    said = filled("category", "quantize", "large")
+    assert (said.code, "turbo4" in said.out) == (0, True)
+    changed = filled("category", "quantize", "shop", "int8", "--json")
+    assert changed.json["quantization"] == "int8"
+    assert changed.json["index"]["recall"] == 1.0  # so few are compared one by one
+    assert filled("category", "show", "shop", "--json").json["quantization"] == "int8"
+    assert filled("category", "quantize", "shop", "none", "--json").json["quantization"] is None
+    assert filled("category", "quantize", "shop", "int3").code == 2
+    assert "not_found" in filled("category", "quantize", "nowhere", "int8").err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from vitrine.services.domain import CollectionSchema
+from vitrine.services.domain import CollectionSchema, Quantization
 from vitrine.services.errors import StoreDamaged, VitrineError, remedy
 from vitrine.services.vector_store.checks import check_found
 from vitrine.services.vector_store.edge import shard as edge_shard
@@ -26,6 +27,7 @@ from vitrine.services.vector_store.edge.files import (
     write_note,
 )
 from vitrine.services.vector_store.edge.lib import edge
+from vitrine.services.vector_store.edge.reach import Reach
 from vitrine.services.vector_store.edge.read import count
 from vitrine.services.vector_store.edge.wire import Arrays, Header
 
@@ -76,6 +78,7 @@ class Collection:
             self.points = count(self.shard, None)
         self._check_complete()
         self._old_tail = self._unindexed()
+        self.reach = Reach.into(self.shard)
 
     @classmethod
     def create(cls, data: Path, schema: CollectionSchema, *, min_free: int) -> Collection:
@@ -131,6 +134,13 @@ class Collection:
         """Count anew after an indexing run: only ``ids`` have been written since."""
         self.tail = ids
         self._old_tail = 0
+
+    def take(self, shard: Any, written: set[str]) -> Any:
+        """Put another shard in charge, indexed but for the ids ``written`` since; return the former one."""
+        former, self.shard = self.shard, shard
+        self.reach = Reach.into(shard)
+        self.restart_tail(written)
+        return former
 
     def close(self) -> None:
         """Flush and close. Errors of the engine are raised as ours."""
@@ -234,6 +244,12 @@ class Collection:
             edge_shard.add_vectors(self.shard, schema)
             edge_shard.add_indexes(self.shard, schema)
             self.shard.flush()
+        self.files.write_schema(schema)
+        self.schema = schema
+
+    def quantize(self, quantization: Quantization | None) -> None:
+        """Have the next indexing run make quantised copies of all vectors, or drop them."""
+        schema = replace(self.schema, quantization=quantization)
         self.files.write_schema(schema)
         self.schema = schema
 

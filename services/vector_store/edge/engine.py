@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-from vitrine.services.domain import CollectionSchema
+from vitrine.services.domain import CollectionSchema, Quantization
 from vitrine.services.errors import BadRequest, NotFound, VitrineError
 from vitrine.services.vector_store.checks import check_extension
 from vitrine.services.vector_store.edge import read as edge_read
@@ -24,7 +24,7 @@ from vitrine.services.vector_store.edge.files import (
     schema_from_plain,
     schema_plain,
 )
-from vitrine.services.vector_store.edge.job import IndexingRun, remove_behind
+from vitrine.services.vector_store.edge.indexing.job import IndexingRun, remove_behind
 from vitrine.services.vector_store.edge.wire import Arrays, Header
 
 MAX_OPEN: Final = 20
@@ -105,6 +105,8 @@ class Engine:
             self._enqueue(
                 name, self._extend(wanted, header["create"], header["change"]), self._tell(reply, name)
             )
+        elif op == "quantize":
+            self._enqueue(name, self._quantize(name, header["quantization"]), self._tell(reply, name))
         elif op == "drop":
             self._enqueue(name, self._drop(name), self._tell(reply))
         elif op == "optimize":
@@ -221,10 +223,18 @@ class Engine:
         present = collection.schema
         check_extension(present, replace(wanted, indexes={}) if change else wanted)
         new = tuple(vector for vector in wanted.vectors if present.dim(vector.name) is None)
-        merged = CollectionSchema(name, present.vectors + new, {**present.indexes, **wanted.indexes})
+        merged = replace(
+            present, vectors=present.vectors + new, indexes={**present.indexes, **wanted.indexes}
+        )
         if merged != collection.schema:
             yield from collection.extend(merged)
             self._schemas[name] = merged
+        yield
+
+    def _quantize(self, name: str, quantization: Quantization | None) -> Write:
+        collection = self._collection(name)
+        collection.quantize(quantization)
+        self._schemas[name] = collection.schema
         yield
 
     def _drop(self, name: str) -> Write:
@@ -275,8 +285,8 @@ class Engine:
                 return {"count": known.points, **asdict(known), "status": "green"}, []
         collection = self._collection(name)
         if op == "query":
-            shard, schema = collection.shard, collection.schema
-            found = [edge_read.answer(shard, schema, *query) for query in _queries(header, arrays)]
+            queries = list(_queries(header, arrays))
+            found = edge_read.answers(collection.shard, collection.schema, queries, collection.reach)
             return edge_read.pack(found, [query["with_vectors"] for query in header["queries"]])
         if op == "retrieve":
             found = [edge_read.fetch(collection.shard, header["ids"], header)]
@@ -302,12 +312,15 @@ class Engine:
         found: list[list[edge_read.Found]] = []
 
         def steps() -> Write:
-            for number, query in enumerate(_queries(header, arrays), 1):
+            queries = list(_queries(header, arrays))
+            for start in range(0, len(queries), _QUERIES_AT_ONCE):
+                some = queries[start : start + _QUERIES_AT_ONCE]
                 with engine_errors(name):
                     collection = self._collection(name)
-                    found.append(edge_read.answer(collection.shard, collection.schema, *query))
-                if number % _QUERIES_AT_ONCE == 0:
-                    yield
+                    found.extend(
+                        edge_read.answers(collection.shard, collection.schema, some, collection.reach)
+                    )
+                yield
 
         def end(error: VitrineError | None) -> None:
             if error is None:
@@ -347,8 +360,8 @@ class Engine:
                 IndexingRun(collection, min_free=self._min_free, lock_fd=self._lock_fd)
             )
             run.waiters.append(reply)
-        elif wait:
-            (run.later if run.run.has_missed_writes else run.waiters).append(reply)
+        elif wait or run.run.has_missed_changes:
+            (run.later if run.run.has_missed_changes else run.waiters).append(reply)
         yield
 
     def _end_run(self, name: str, error: VitrineError | None) -> None:

@@ -19,7 +19,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -91,15 +91,27 @@ def disk_bytes(folder: Path) -> int:
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
-def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a folder; holes stay holes: a shard's logs are hundreds of megabytes long and nearly empty."""
+def copy_sparse(source: Path, target: Path, *, shared: Callable[[Path], bool] | None = None) -> None:
+    """Copy a folder; holes stay holes: a shard's logs are hundreds of megabytes long and nearly empty.
+
+    ``shared``: files that nobody writes to any more, which both folders may have in common.
+    """
     for path in sorted(source.rglob("*")):
         to = target / path.relative_to(source)
         if path.is_dir():
             to.mkdir(parents=True, exist_ok=True)
         elif path.is_file():
             to.parent.mkdir(parents=True, exist_ok=True)
-            _copy_file(path, to)
+            if shared is None or not shared(path) or not _link(path, to):
+                _copy_file(path, to)
+
+
+def _link(source: Path, target: Path) -> bool:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        return False
+    return True
 
 
 def _copy_file(source: Path, target: Path) -> None:
@@ -191,13 +203,17 @@ def schema_plain(schema: CollectionSchema) -> dict[str, Any]:
         "name": schema.name,
         "vectors": [[v.name, v.dim] for v in schema.vectors],
         "indexes": dict(schema.indexes),
+        "quantization": schema.quantization,
     }
 
 
 def schema_from_plain(plain: dict[str, Any]) -> CollectionSchema:
     """Return the schema that ``schema_plain`` wrote."""
     return CollectionSchema(
-        plain["name"], tuple(VectorSpec(name, dim) for name, dim in plain["vectors"]), plain["indexes"]
+        plain["name"],
+        tuple(VectorSpec(name, dim) for name, dim in plain["vectors"]),
+        plain["indexes"],
+        plain.get("quantization"),  # collections of version 0.5 and before have none
     )
 
 

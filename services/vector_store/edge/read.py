@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -9,10 +10,11 @@ from uuid import UUID
 from vitrine.services.domain import CollectionSchema
 from vitrine.services.vector_store.edge.filter import Plain, to_edge
 from vitrine.services.vector_store.edge.lib import edge
+from vitrine.services.vector_store.edge.reach import Reach
 from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_path
 from vitrine.services.vector_store.ordered import OrderedListing, Value
-from vitrine.services.vector_store.ranked import BREADTH, Asked, deep, fused, quick
+from vitrine.services.vector_store.ranked import Asked, deep, fused, quick
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,41 +33,86 @@ class Found:
     vectors: dict[str, list[float]]
 
 
-def answer(shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays) -> list[Found]:
-    """Return the hits of one query. ``arrays`` are its vectors, each (dim,)."""
-    if plain["ask"] == "order":
-        return _ordered(shard, schema, plain)
+def answers(
+    shard: Any, schema: CollectionSchema, queries: Sequence[tuple[Plain, Arrays]], reach: Reach
+) -> list[list[Found]]:
+    """Return the hits of each query; with it come its vectors, each (dim,).
+
+    What a first question to the engine may answer is asked together: queries with the same filter then have
+    it evaluated once.
+    """
+    searches = [_searches(shard, plain, arrays, reach) for plain, arrays in queries]
+    firsts = [
+        found[0].first() if plain["ask"] == "near" else None
+        for (plain, _), found in zip(queries, searches, strict=True)
+    ]
+    together = [request for request in firsts if request is not None]
+    points = iter(shard.query_batch(edge.QueryBatchRequest(together)) if together else ())
+    return [
+        _answer(shard, schema, plain, found, None if first is None else next(points))
+        for (plain, _), found, first in zip(queries, searches, firsts, strict=True)
+    ]
+
+
+def _searches(shard: Any, plain: Plain, arrays: Arrays, reach: Reach) -> list[_Search]:
+    """Return the searches of a query, one by each of its vectors."""
+    if plain["ask"] not in ("near", "fuse"):
+        return []
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
-    if plain["ask"] == "random":
-        wanted = {"with_payload": plain["with_payload"], "with_vector": plain["with_vectors"] or False}
-        request = edge.QueryRequest(
-            query=edge.Sample.Random, limit=plain["limit"], offset=0, filter=filter, **wanted
-        )
-        return [_found(point) for point in shard.query(request)]
-    searches = [
-        _Search(shard, plain, filter, using, vector)
+    return [
+        _Search(shard, plain, filter, using, vector, reach)
         for using, vector in zip(plain["using"], arrays, strict=True)
     ]
+
+
+def _answer(
+    shard: Any, schema: CollectionSchema, plain: Plain, searches: list[_Search], points: list[Any] | None
+) -> list[Found]:
+    if plain["ask"] == "order":
+        return _ordered(shard, schema, plain)
+    if plain["ask"] == "random":
+        return _random(shard, plain)
     if plain["ask"] == "fuse":
-        ranked = fused(
-            [(one.asked, one.nearest) for one in searches], plain["k"], plain["offset"], plain["limit"]
-        )
+        sides = [(one.asked, one.nearest) for one in searches]
+        ranked = fused(sides, plain["k"], plain["offset"], plain["limit"])
         return _with_scores(shard, ranked, plain)
-    return searches[0].page()
+    return searches[0].page(points)
+
+
+def _random(shard: Any, plain: Plain) -> list[Found]:
+    request = edge.QueryRequest(
+        query=edge.Sample.Random,
+        limit=plain["limit"],
+        offset=0,
+        filter=to_edge(plain["filter"], without=tuple(plain["exclude"])),
+        with_payload=plain["with_payload"],
+        with_vector=plain["with_vectors"] or False,
+    )
+    return [_found(point) for point in shard.query(request)]
 
 
 class _Search:
     """The nearest to one vector of a query."""
 
-    def __init__(self, shard: Any, plain: Plain, filter: Any, using: str, vector: Any) -> None:
-        self.asked = Asked(vector, plain["offset"], plain["limit"], plain["min_similarity"], plain["exact"])
+    def __init__(self, shard: Any, plain: Plain, filter: Any, using: str, vector: Any, reach: Reach) -> None:
+        self._reach, self._filtered = reach, bool(plain["filter"])
+        breadth = reach.filtered if self._filtered else reach.plain
+        self.asked = Asked(
+            vector, plain["offset"], plain["limit"], plain["min_similarity"], plain["exact"], breadth
+        )
         self._shard, self._plain, self._filter = shard, plain, filter
         self._query = edge.Query.Nearest(vector, using)
 
-    def page(self) -> list[Found]:
+    def first(self) -> Any:
+        """Return the question that may answer the query; None where it takes several."""
         depth = self.asked.quick_depth
-        if depth is not None:
-            points = self._points(depth, self._plain["with_payload"], self._plain["with_vectors"] or False)
+        if depth is None:
+            return None
+        return self._request(depth, self._plain["with_payload"], self._plain["with_vectors"] or False)
+
+    def page(self, points: list[Any] | None) -> list[Found]:
+        """Return the page, where it can be from the ``points`` that ``first`` has given."""
+        if points is not None:
             by_id = {point.id.int: point for point in points}
             page = quick(self.asked, [(number, point.score) for number, point in by_id.items()])
             if page is not None:
@@ -75,10 +122,11 @@ class _Search:
     def nearest(self, depth: int) -> list[tuple[int, float]]:
         """Return the nearest points and their scores, ids as numbers: there are many, and few of them are
         shown."""
-        return [(point.id.int, point.score) for point in self._points(depth, False, False)]
+        points = self._shard.query(self._request(depth, False, False))
+        return [(point.id.int, point.score) for point in points]
 
-    def _points(self, depth: int, with_payload: Any, with_vector: Any) -> list[Any]:
-        request = edge.QueryRequest(
+    def _request(self, depth: int, with_payload: Any, with_vector: Any) -> Any:
+        return edge.QueryRequest(
             query=self._query,
             limit=depth,
             offset=0,
@@ -86,10 +134,10 @@ class _Search:
             score_threshold=self.asked.threshold,
             with_payload=with_payload,
             with_vector=with_vector,
-            params=edge.SearchParams(exact=True) if self.asked.exact else edge.SearchParams(hnsw_ef=BREADTH),
+            params=edge.SearchParams(exact=True)
+            if self.asked.exact
+            else self._reach.params(filtered=self._filtered, depth=depth),
         )
-        found: list[Any] = self._shard.query(request)
-        return found
 
 
 def _found(point: Any, score: float | None = None) -> Found:

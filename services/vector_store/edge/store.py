@@ -22,6 +22,7 @@ from vitrine.services.domain import (
     Page,
     Payload,
     Point,
+    Quantization,
     Query,
     VectorSpec,
 )
@@ -125,6 +126,12 @@ class EdgeVectorStore:
 
     def change_index(self, collection: str, field: str, kind: IndexKind) -> None:
         self._extend(CollectionSchema(collection, (), {field: kind}), create=False, change=True)
+
+    def set_quantization(self, collection: str, quantization: Quantization | None) -> None:
+        if self._schema(collection).quantization == quantization:
+            return
+        self._change("quantize", collection, quantization=quantization)
+        self.optimize(collection, wait=False)
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         self._call("optimize", collection, wait=wait)

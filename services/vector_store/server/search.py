@@ -13,6 +13,7 @@ from vitrine.services.domain import Embedding, Fuse, Hit, Near, Query
 from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
 from vitrine.services.vector_store.ranked import BREADTH, Asked, Ranked, asked, deep, fused, quick
+from vitrine.services.vector_store.server.quantized import rescored
 from vitrine.services.vector_store.similarity import engine_threshold
 
 
@@ -99,14 +100,18 @@ def request(query: Query, limit: int) -> models.QueryRequest:
         else models.SampleQuery(sample=models.Sample.RANDOM),
         using=query.using if near else None,
         filter=to_server(query.filter, without=query.exclude),
-        params=(models.SearchParams(exact=True) if query.exact else models.SearchParams(hnsw_ef=BREADTH))
-        if near
-        else None,
+        params=_params(query, limit) if near else None,
         score_threshold=engine_threshold(query.min_similarity),
         limit=limit,
         with_payload=engine_selection(query.with_payload),
         with_vector=list(query.with_vectors) or False,
     )
+
+
+def _params(query: Query, limit: int) -> models.SearchParams:
+    if query.exact:
+        return models.SearchParams(exact=True)
+    return models.SearchParams(hnsw_ef=BREADTH, quantization=rescored(BREADTH, limit))
 
 
 def to_server(filter: Filter | None, *, without: Sequence[str] = ()) -> models.Filter | None:

@@ -23,6 +23,7 @@ from vitrine.services.domain import (
     Page,
     Payload,
     Point,
+    Quantization,
     Query,
     VectorSpec,
 )
@@ -57,6 +58,7 @@ from vitrine.services.vector_store.server.check import misfit, peers_of, too_few
 from vitrine.services.vector_store.server.client import TIMEOUT_SECONDS, AnyNode, nodes
 from vitrine.services.vector_store.server.errors import mapped_errors
 from vitrine.services.vector_store.server.listing import Listing
+from vitrine.services.vector_store.server.quantized import quantized
 from vitrine.services.vector_store.server.search import Searches, floats, hit, to_server
 
 BATCH_POINTS = 500
@@ -73,6 +75,7 @@ POLL_SECONDS = 0.2
 
 _BUSY = (models.CollectionStatus.YELLOW, models.CollectionStatus.GREY)
 _INDEX_KEY = "index:"
+_QUANTIZATION_KEY = "quantization"
 _log = logging.getLogger("vitrine.qdrant")
 _KINDS: dict[models.PayloadSchemaType, IndexKind] = {
     models.PayloadSchemaType.KEYWORD: "keyword",
@@ -206,6 +209,22 @@ class ServerVectorStore:
             )
             # Recorded in the collection's metadata too: the client's in-process mode has no index to tell of.
             self._client.update_collection(name, metadata={_INDEX_KEY + path: kind})
+        self._schemas.clear()
+
+    def set_quantization(self, collection: str, quantization: Quantization | None) -> None:
+        schema = self._fresh_schema(collection)
+        if schema.quantization == quantization:
+            return
+        with mapped_errors(self._server, collection):
+            self._client.update_collection(
+                schema.name,
+                quantization_config=quantized(quantization) or models.Disabled.DISABLED,
+                vectors_config={
+                    vector.name: models.VectorParamsDiff(on_disk=quantization is not None)
+                    for vector in schema.vectors
+                },
+                metadata={_QUANTIZATION_KEY: quantization},
+            )
         self._schemas.clear()
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
@@ -435,6 +454,7 @@ class ServerVectorStore:
                 distance=models.Distance.COSINE,
                 datatype=models.Datatype.FLOAT16,
                 hnsw_config=_hnsw(vector),
+                on_disk=schema.quantization is not None,
             )
             for vector in schema.vectors
         }
@@ -453,6 +473,8 @@ class ServerVectorStore:
                 replication_factor=self._replicas,
                 optimizers_config=models.OptimizersConfigDiff(indexing_threshold=INDEXING_THRESHOLD_KB),
                 strict_mode_config=strict,
+                quantization_config=quantized(schema.quantization),
+                metadata={_QUANTIZATION_KEY: schema.quantization} if schema.quantization else None,
             )
         return self._fresh_schema(schema.name)
 
@@ -484,7 +506,8 @@ class ServerVectorStore:
             if info.data_type in _KINDS
         }
         specs = tuple(VectorSpec(key, params.size) for key, params in named.items())
-        schema = CollectionSchema(collection, specs, indexes)
+        quantization = (config.config.metadata or {}).get(_QUANTIZATION_KEY)
+        schema = CollectionSchema(collection, specs, indexes, quantization)
         self._schemas[collection] = (time.monotonic(), schema)
         return schema
 

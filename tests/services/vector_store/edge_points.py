@@ -34,7 +34,7 @@ def points(start: int, stop: int, *, dim: int = DIM) -> list[Point]:
     ]
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 180.0) -> None:
     """Until the condition holds; fails after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():

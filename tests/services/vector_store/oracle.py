@@ -42,6 +42,7 @@ from vitrine.services.domain import (
     Page,
     Payload,
     Point,
+    Quantization,
     Query,
     Random,
     Recommend,
@@ -94,7 +95,7 @@ class OracleVectorStore:
         name = schema.name
         existing = self._collections.get(name)
         if existing is None:
-            existing = _Collection(CollectionSchema(name, (), {}))
+            existing = _Collection(CollectionSchema(name, (), {}, schema.quantization))
         for vector in schema.vectors:
             _check_dim(existing.schema, vector)
         for path, kind in schema.indexes.items():
@@ -138,6 +139,11 @@ class OracleVectorStore:
         opened = self._open(collection)
         steps(field)
         opened.schema = replace(opened.schema, indexes={**opened.schema.indexes, field: kind})
+
+    @_locked
+    def set_quantization(self, collection: str, quantization: Quantization | None) -> None:
+        opened = self._open(collection)
+        opened.schema = replace(opened.schema, quantization=quantization)
 
     @_locked
     def optimize(self, collection: str, *, wait: bool = True) -> None:

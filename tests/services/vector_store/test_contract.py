@@ -27,6 +27,7 @@ from vitrine.services.domain import (
     OrderBy,
     Page,
     Point,
+    Quantization,
     Query,
     Random,
     Recommend,
@@ -190,6 +191,24 @@ def test_an_index_can_come_later(store: VectorStore, fresh: Name) -> None:
     assert store.info(name).schema.indexes == {"class": "keyword"}
 
 
+@pytest.mark.parametrize("form", ["int8", "turbo4"])
+def test_quantised_copies_are_a_setting_that_changes_no_answer(
+    store: VectorStore, fresh: Name, form: Quantization
+) -> None:
+    name = fresh()
+    store.ensure(replace(random_data.schema(name), quantization=form))
+    store.ensure(random_data.schema(name))  # what is there already keeps its setting
+    assert store.info(name).schema.quantization == form
+    store.upsert(name, random_data.points(40, seed=3))
+    query = Query(Near(unit(np.random.default_rng(4), DIMS["clip"])), "clip", limit=40)
+    found = store.query(name, query)
+    for setting in (None, None, form):
+        store.set_quantization(name, setting)
+        store.optimize(name)
+        assert store.info(name).schema.quantization == setting
+        assert store.query(name, query) == found
+
+
 def test_an_index_of_a_filled_collection_can_become_one_of_another_kind(
     store: VectorStore, fresh: Name
 ) -> None:
@@ -245,6 +264,7 @@ CALLS: dict[str, Callable[[VectorStore, str], object]] = {
     "facet": lambda s, c: s.facet(c, "class"),
     "count": lambda s, c: s.count(c),
     "optimize": lambda s, c: s.optimize(c),
+    "set_quantization": lambda s, c: s.set_quantization(c, "int8"),
 }
 
 

@@ -1,6 +1,6 @@
 """Index a copy of a shard, in a process of its own.
 
-``python -m vitrine.services.vector_store.edge.optimize PARENT SOURCE TARGET SCHEMA``
+``python -m vitrine.services.vector_store.edge.indexing.optimize PARENT SOURCE TARGET POINTS SCHEMA``
 
 Indexing in the engine process would freeze it for as long as it takes. This one runs at the lowest priority,
 reports to its parent on stdout how far it is (``copied``; then ``done``, or ``unchanged`` if there was
@@ -18,23 +18,20 @@ from pathlib import Path
 import orjson
 
 from vitrine.services.domain import CollectionSchema
-from vitrine.services.vector_store.edge.files import copy_sparse, schema_from_plain, sync_tree
-from vitrine.services.vector_store.edge.shard import load_shard
+from vitrine.services.vector_store.edge.files import schema_from_plain, sync_tree
+from vitrine.services.vector_store.edge.indexing.parts import build_index, copy_shard
 
 _PR_SET_PDEATHSIG = 1
 
 
-def main(parent: int, source: Path, target: Path, schema: CollectionSchema) -> None:
-    """Index the copy. The target is flushed before ``done`` is printed. Any failure ends the process with a
-    traceback on stderr."""
+def main(parent: int, source: Path, target: Path, points: int, schema: CollectionSchema) -> None:
+    """Index the copy, which has so many points. The target is flushed before ``done`` is printed. Any failure
+    ends the process with a traceback on stderr."""
     _follow_parent(parent)
     os.nice(10)
-    copy_sparse(source, target)
+    copy_shard(source, target)
     print("copied", flush=True)
-    shard = load_shard(target, schema)
-    changed = shard.optimize()
-    shard.flush()  # or the segments that were replaced stay in memory and on the disk
-    shard.close()
+    changed = build_index(target, schema, points)
     if changed:
         sync_tree(target)
     print("done" if changed else "unchanged", flush=True)
@@ -52,4 +49,5 @@ def _follow_parent(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), schema_from_plain(orjson.loads(sys.argv[4])))
+    parent, source, target, points, schema = sys.argv[1:]
+    main(int(parent), Path(source), Path(target), int(points), schema_from_plain(orjson.loads(schema)))

@@ -23,6 +23,7 @@ from vitrine.services.errors import Unavailable
 from vitrine.services.vector_store.edge import shard as edge_shard
 from vitrine.services.vector_store.edge.collection import SLICE, Collection, engine_errors
 from vitrine.services.vector_store.edge.files import check_space, disk_bytes, schema_plain
+from vitrine.services.vector_store.edge.indexing.parts import as_point
 from vitrine.services.vector_store.edge.lib import edge
 from vitrine.services.vector_store.edge.read import count
 
@@ -48,14 +49,16 @@ class IndexingRun:
         self._touched: set[str] = set()
         self._written: set[str] = set()
         self._schema = collection.schema
+        self._quantization = collection.schema.quantization
         self._source = collection.files.shard
         self._target = collection.files.new_generation()
         check_space(self._source, min_free + 2 * disk_bytes(self._source))
         collection.flush()
         schema = orjson.dumps(schema_plain(collection.schema)).decode()
-        arguments = [str(os.getpid()), str(self._source), str(self._target), schema]
+        points = str(collection.points)
+        arguments = [str(os.getpid()), str(self._source), str(self._target), points, schema]
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "vitrine.services.vector_store.edge.optimize", *arguments],
+            [sys.executable, "-P", "-m", "vitrine.services.vector_store.edge.indexing.optimize", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             pass_fds=(lock_fd,),  # the folder stays locked for as long as anybody writes in it
@@ -68,9 +71,10 @@ class IndexingRun:
         self._written.update(ids)
 
     @property
-    def has_missed_writes(self) -> bool:
-        """Whether points were written after the copy: they will not be indexed by this run."""
-        return bool(self._written)
+    def has_missed_changes(self) -> bool:
+        """Whether points were written after the copy, which will not be indexed by this run, or the index
+        was asked to be another."""
+        return bool(self._written) or self._quantization != self.collection.schema.quantization
 
     @property
     def output(self) -> IO[bytes]:
@@ -148,9 +152,8 @@ class IndexingRun:
                 collection=collection.schema.name,
             )
         collection.files.point_to(self._target)
-        old, collection.shard = collection.shard, fresh
+        old = collection.take(fresh, self._written)
         collection.on_write = None
-        collection.restart_tail(self._written)
         with engine_errors(collection.schema.name):
             old.close()
         remove_behind(self._source)
@@ -171,16 +174,9 @@ def carry_over(old: Any, fresh: Any, ids: list[str]) -> None:
     there = {str(record.id) for record in records}
     gone = [id for id in ids if id not in there]
     if records:
-        points = [edge.Point(record.id, _arrays(record.vector), record.payload) for record in records]
-        fresh.update(edge.UpdateOperation.upsert_points(points))
+        fresh.update(edge.UpdateOperation.upsert_points([as_point(record) for record in records]))
     if gone:
         fresh.update(edge.UpdateOperation.delete_points(gone))
-
-
-def _arrays(vectors: dict[str, list[float]]) -> dict[str, memoryview]:
-    import numpy as np
-
-    return {name: np.array(values, dtype=np.float32).data for name, values in vectors.items()}
 
 
 def remove_behind(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""Building the index of the embedded engine: in parts, on a copy, in a process of its own."""
