@@ -109,10 +109,10 @@ def environment(tree: Path, data: Path) -> dict[str, str]:
 def first_image(data: Path) -> str:
     """Return the id of an image of the demo."""
     done = subprocess.run(
-        [sys.executable, "-c", RUN, "images", "list", "-c", "demo", "--limit", "1", "--json"],
+        [sys.executable, "-P", "-c", RUN, "images", "list", "-c", "demo", "--limit", "1", "--json"],
         env=environment(ROOT, data), capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found: str = json.loads(done.stdout)["images"][0]["id"]
+    found: str = json.loads(done.stdout)["hits"][0]["id"]
     return found
 
 
@@ -122,7 +122,7 @@ def measure(arguments: list[str], env: dict[str, str]) -> Measured:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [sys.executable, "-P", *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     ended = threading.Event()
 
@@ -171,7 +171,7 @@ def packages(arguments: list[str], env: dict[str, str], rounds: int) -> dict[str
     least: dict[str, int] = {}
     for _ in range(rounds):
         done = subprocess.run(
-            [sys.executable, "-X", "importtime", *arguments], env=env, capture_output=True, text=True
+            [sys.executable, "-P", "-X", "importtime", *arguments], env=env, capture_output=True, text=True
         )
         for took, module in _IMPORT.findall(done.stderr):
             least[module] = min(int(took), least.get(module, int(took)))

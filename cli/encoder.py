@@ -93,7 +93,7 @@ def check(
         if key not in ("preprocessing", "cosine_to_float32", "runtimes") and value is not None
     }
     shown["preprocessing"] = ", ".join(f"{key} {value}" for key, value in answer["preprocessing"].items())
-    if found.precision == "bfloat16":
+    if found.precision in ("bfloat16", "int8"):
         cosines = found.cosines
         shown["cosine to float32"] = f"{cosines.min():.5f} at least, {cosines.mean():.5f} on average"
     print_pairs(shown)
@@ -102,6 +102,48 @@ def check(
     proof.require(wanted.model)
     if image:
         note(f"{image.name}: " + " ".join(f"{x:.3f}" for x in first[:6]) + " ...")
+
+
+@app.command()
+def quantize(
+    ctx: typer.Context,
+    category: Annotated[str, typer.Argument(metavar="CATEGORY", help="The category.")],
+    using: Annotated[
+        str | None, typer.Option(help="The named vector. [default: the category's default]")
+    ] = None,
+    images: Annotated[int, typer.Option(min=30, max=5000, help="Pictures to quantise and judge on.")] = 300,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep it even where neighbours change.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an encoder of a category run in int8, if the category's pictures keep their neighbours.
+
+    The images' side is quantised on the category's own pictures and compared with float32. It is kept where
+    at least 99 of 100 nearest neighbours stay and vectors of both may be mixed; VITRINE_PRECISION=int8 runs
+    it.
+    """
+    from dataclasses import asdict
+
+    from vitrine.indexer.enrich.vectors.quantise import quantise_encoder
+
+    with stores(ctx) as runtime:
+        judged, kept = quantise_encoder(
+            runtime, runtime.catalog.get(category), using, images=images, keep=keep, tell=note
+        )
+    if as_json:
+        print_json({**asdict(judged), "equal": judged.equal, "kept": kept})
+        return
+    print_pairs(
+        {
+            "images": judged.images,
+            "recall of 10 neighbours": f"{judged.recall:.4f}",
+            "cosine to float32": f"{judged.cosine_min:.5f} at least, {judged.cosine_mean:.5f} on average",
+            "images per second": f"{judged.int8_per_second} in int8, {judged.float32_per_second} in float32",
+        }
+    )
+    if kept:
+        note("Kept: VITRINE_PRECISION=int8 runs it.")
+    else:
+        note("Not kept: it finds other neighbours, or its vectors are too far from those in float32.")
 
 
 def _print_runtimes(runtimes: list[dict[str, Any]]) -> None:

@@ -13,7 +13,6 @@ from vitrine.services.errors import MissingExtra
 Extra = Literal["train", "cluster", "parquet"]
 
 PACKAGES: Mapping[str, str] = {
-    "cv2": "opencv-python-headless",
     "datasketch": "datasketch",
     "imagehash": "ImageHash",
     "matplotlib": "matplotlib",

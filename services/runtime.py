@@ -4,56 +4,152 @@ stores are chosen here and nowhere else."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import orjson
 
-from vitrine.services.artifacts.clusters import ClusterStore
-from vitrine.services.artifacts.duplicates import DuplicateStore
-from vitrine.services.artifacts.maps import MapStore
-from vitrine.services.artifacts.taggers import TaggerStore
-from vitrine.services.category.catalog import Catalog, Category
-from vitrine.services.category.editor import Editor
 from vitrine.services.domain import EncoderSpec, Quantization
-from vitrine.services.encoders.binding import Reference, Tell, bound
-from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.errors import MissingCredentials, NotFound, Unavailable
 from vitrine.services.files import make_folder, reason, unwritable
-from vitrine.services.images.open import DecodeBudget, ImageLimits
 from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.object_store.damage import check_format
 from vitrine.services.object_store.known import Known
-from vitrine.services.search.searcher import Searcher
-from vitrine.services.settings import Settings
 from vitrine.services.vector_store.base import VectorStore
+
+if TYPE_CHECKING:  # each part of a runtime is imported when it is first used
+    from vitrine.services.artifacts.clusters import ClusterStore
+    from vitrine.services.artifacts.duplicates import DuplicateStore
+    from vitrine.services.artifacts.maps import MapStore
+    from vitrine.services.artifacts.taggers import TaggerStore
+    from vitrine.services.category.catalog import Catalog, Category
+    from vitrine.services.category.editor import Editor
+    from vitrine.services.encoders.binding import Reference, Tell
+    from vitrine.services.encoders.pool import EncoderPool
+    from vitrine.services.images.open import DecodeBudget, ImageLimits
+    from vitrine.services.search.searcher import Searcher
+    from vitrine.services.settings import Settings
 
 MB = 1 << 20
 DATA_FORMAT = 2
 """The layout of the data folder, which its file vitrine.json names. No other is read."""
+T = TypeVar("T")
+
+
+class _Parts:
+    """What a runtime has made so far, by name. Each part is made once, by the thread that asks first."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, object] = {}
+        self._mutex = threading.RLock()
+
+    def get(self, name: str, make: Callable[[], T]) -> T:
+        with self._mutex:
+            if name not in self._made:
+                self._made[name] = make()
+            return cast(T, self._made[name])
+
+    def forget(self, category: str) -> None:
+        """Let the stores that were made forget a category that was deleted; the others remember nothing."""
+        for name in ("taggers", "clusters", "duplicates", "maps"):
+            store = self._made.get(name)
+            if store is not None:
+                cast("TaggerStore", store).forget(category)
 
 
 @dataclass(frozen=True)
 class Runtime:
     """The stores, encoders and searcher that a command or a server works with; ``open_runtime`` makes and
-    closes it."""
+    closes it.
+
+    The parts beyond the stores are imported and made when they are first used: a list of categories needs
+    neither encoders nor searches.
+    """
 
     settings: Settings
     vectors: VectorStore
     objects: ObjectStore
     known: Known
-    catalog: Catalog
-    encoders: EncoderPool
-    taggers: TaggerStore
-    clusters: ClusterStore
-    duplicates: DuplicateStore
-    maps: MapStore
-    limits: ImageLimits
-    budget: DecodeBudget
-    searcher: Searcher
-    editor: Editor
+    make_encoders: Callable[[], EncoderPool]
+    _parts: _Parts = field(default_factory=_Parts, compare=False)
+
+    @property
+    def catalog(self) -> Catalog:
+        return self._parts.get("catalog", self._make_catalog)
+
+    def _make_catalog(self) -> Catalog:
+        from vitrine.services.category.catalog import Catalog
+
+        return Catalog(self.objects, self.vectors, known=self.known, on_deletion=(self._parts.forget,))
+
+    @property
+    def encoders(self) -> EncoderPool:
+        return self._parts.get("encoders", self.make_encoders)
+
+    @property
+    def taggers(self) -> TaggerStore:
+        from vitrine.services.artifacts.taggers import TaggerStore
+
+        return self._parts.get("taggers", lambda: TaggerStore(self.objects, self.known))
+
+    @property
+    def clusters(self) -> ClusterStore:
+        from vitrine.services.artifacts.clusters import ClusterStore
+
+        return self._parts.get("clusters", lambda: ClusterStore(self.objects, self.known))
+
+    @property
+    def duplicates(self) -> DuplicateStore:
+        from vitrine.services.artifacts.duplicates import DuplicateStore
+
+        return self._parts.get("duplicates", lambda: DuplicateStore(self.objects, self.known))
+
+    @property
+    def maps(self) -> MapStore:
+        from vitrine.services.artifacts.maps import MapStore
+
+        return self._parts.get("maps", lambda: MapStore(self.objects, self.known))
+
+    @property
+    def limits(self) -> ImageLimits:
+        from vitrine.services.images.open import ImageLimits
+
+        return self._parts.get("limits", lambda: ImageLimits.of(self.settings))
+
+    @property
+    def budget(self) -> DecodeBudget:
+        from vitrine.services.images.open import DecodeBudget
+
+        return self._parts.get("budget", lambda: DecodeBudget(self.settings.decode_budget_mb * MB))
+
+    @property
+    def searcher(self) -> Searcher:
+        return self._parts.get("searcher", self._make_searcher)
+
+    def _make_searcher(self) -> Searcher:
+        from vitrine.services.search.searcher import Searcher
+
+        return Searcher(
+            self.catalog,
+            self.vectors,
+            self.encoders,
+            self.taggers,
+            self.clusters,
+            self.duplicates,
+            self.maps,
+            self.limits,
+            self.budget,
+        )
+
+    @property
+    def editor(self) -> Editor:
+        from vitrine.services.category.editor import Editor
+
+        return self._parts.get("editor", lambda: Editor(self.catalog, self.vectors, self.objects))
 
     def create_category(
         self,
@@ -70,6 +166,8 @@ class Runtime:
         ``adopted``: named vectors that come from elsewhere. ``note`` is given a line about a folder that is
         copied into the object store. ``AlreadyExists``, ``BadRequest``, ``ModelUnavailable``.
         """
+        from vitrine.services.encoders.binding import bound
+
         self.catalog.make_room(name)  # before a model is loaded for it
         wanted = list(encoders) or ([] if adopted else [self.settings.encoder])
         with bound(self.encoders, self.objects, name, wanted, tell=note) as specs:
@@ -83,6 +181,8 @@ class Runtime:
         ``NotFound`` (category), ``EncoderMismatch`` where another revision has its name,
         ``ModelUnavailable``.
         """
+        from vitrine.services.encoders.binding import bound
+
         self.catalog.get(category)  # before a model is loaded for it
         with bound(self.encoders, self.objects, category, [encoder], tell=note) as (spec,):
             return self.catalog.add_encoder(category, spec)
@@ -111,11 +211,17 @@ def open_runtime(
         vectors = open_vectors(settings, command)
         stack.callback(vectors.close)
         objects = open_objects(settings)
-        encoders = EncoderPool(settings, objects=objects)
-        stack.callback(encoders.close)
-        runtime = assemble(settings, vectors, objects, encoders)
-        stack.callback(runtime.known.close)
-        yield runtime
+        known = Known(objects)
+        stack.callback(known.close)
+
+        def make_encoders() -> EncoderPool:
+            from vitrine.services.encoders.pool import EncoderPool
+
+            encoders = EncoderPool(settings, objects=objects)
+            stack.callback(encoders.close)
+            return encoders
+
+        yield Runtime(settings, vectors, objects, known, make_encoders)
 
 
 def has_data(settings: Settings) -> bool:
@@ -181,31 +287,7 @@ def assemble(
     settings: Settings, vectors: VectorStore, objects: ObjectStore, encoders: EncoderPool
 ) -> Runtime:
     """Wire given stores and encoders; tests bring their own."""
-    limits = ImageLimits.of(settings)
-    budget = DecodeBudget(settings.decode_budget_mb * MB)
-    known = Known(objects)
-    taggers, clusters = TaggerStore(objects, known), ClusterStore(objects, known)
-    duplicates, maps = DuplicateStore(objects, known), MapStore(objects, known)
-    forget = (taggers.forget, clusters.forget, duplicates.forget, maps.forget)
-    catalog = Catalog(objects, vectors, known=known, on_deletion=forget)
-    searcher = Searcher(catalog, vectors, encoders, taggers, clusters, duplicates, maps, limits, budget)
-    editor = Editor(catalog, vectors, objects)
-    return Runtime(
-        settings=settings,
-        vectors=vectors,
-        objects=objects,
-        known=known,
-        catalog=catalog,
-        encoders=encoders,
-        taggers=taggers,
-        clusters=clusters,
-        duplicates=duplicates,
-        maps=maps,
-        limits=limits,
-        budget=budget,
-        searcher=searcher,
-        editor=editor,
-    )
+    return Runtime(settings, vectors, objects, Known(objects), lambda: encoders)
 
 
 def open_vectors(settings: Settings, command: str) -> VectorStore:
@@ -223,9 +305,11 @@ def open_vectors(settings: Settings, command: str) -> VectorStore:
         )
     from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
-    return EdgeVectorStore(
+    store = EdgeVectorStore(
         settings.data / "vectors", min_free_mb=settings.min_free_mb, holder={"command": command}
     )
+    store.start()
+    return store
 
 
 def open_objects(settings: Settings) -> ObjectStore:

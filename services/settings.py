@@ -71,7 +71,9 @@ class Settings(BaseSettings):
     """Folder that holds model folders by their name; looked into before any hub."""
     encoder: str = Field("clip", validation_alias="VITRINE_ENCODER")
     """Encoder of new categories: a preset (clip, vit, demo) or ``name=model[@revision]``."""
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", validation_alias="VITRINE_PRECISION")
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto", validation_alias="VITRINE_PRECISION"
+    )
     runtime: Literal["auto", "openvino", "torch"] = Field("auto", validation_alias="VITRINE_RUNTIME")
     """What encoders run in: OpenVINO on a CPU, torch on a GPU."""
     device: str = Field("auto", validation_alias="VITRINE_DEVICE")

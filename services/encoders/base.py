@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
-
-from PIL import Image
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vitrine.services.domain import Embeddings, EncoderSpec
 from vitrine.services.errors import EncoderMismatch
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class Encoder(Protocol):

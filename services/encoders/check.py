@@ -88,12 +88,14 @@ def check_encoder(
     rows = encoder.encode_images(pictures)
     rate = len(pictures) / (time.perf_counter() - started)
     cosines, proof = np.ones(len(rows)), prove(encoder)
-    if getattr(encoder, "precision", None) == "bfloat16":
+    rounded = getattr(encoder, "precision", None)
+    if rounded in ("bfloat16", "int8"):
         exact = replace(loader, precision="float32").load(reference)
         exact_rows = exact.encode_images(pictures)
         cosines = (rows * exact_rows).sum(axis=1)
-        wide = rounding_check(f"{len(pictures)} more pictures in both", rows, exact_rows)
-        proof = Proof((*prove(encoder, encode_inputs(exact)).checks, wide))
+        if rounded == "bfloat16":  # int8 was judged on the pictures of a category
+            wide = rounding_check(f"{len(pictures)} more pictures in both", rows, exact_rows)
+            proof = Proof((*prove(encoder, encode_inputs(exact)).checks, wide))
     runtimes = () if found.path is None else tuple(_runtimes(reference, found, loader, pictures))
     return CheckedEncoder(encoder, proof, rows, cosines, load_seconds, rate, runtimes)
 
@@ -104,6 +106,8 @@ def _runtimes(
     """Yield the figures of each runtime and number format that works; float32 comes first."""
     rounds = choose_precision(loader.precision, choose_device(loader.device)) == "bfloat16"
     precisions: tuple[Precision, ...] = ("float32", "bfloat16") if rounds else ("float32",)
+    if loader.precision == "int8":
+        precisions += ("int8",)
     runtimes: tuple[Runtime, ...] = ("openvino", "torch") if has_torch() else ("openvino",)
     exact = None
     for precision in precisions:

@@ -112,12 +112,12 @@ class EncoderLoader:
         if proof is None:  # it was proven before
             return encoder
         remark = ""
-        if not proof.sound and getattr(encoder, "precision", None) == "bfloat16":
+        if not proof.sound and getattr(encoder, "precision", None) in ("bfloat16", "int8"):
             rounded = proof
             encoder, proof = replace(self, precision="float32", cache=None)._load(reference, found)
             assert proof is not None
             if proof.sound:
-                remark = f"runs in float32, because in bfloat16 it is not sound. {rounded}."
+                remark = f"runs in float32, because rounded it is not sound. {rounded}."
                 _log.warning("%s %s", found.path or reference.model, remark)
         proof.require(found.path or reference.model)
         self._remember(encoder, remark)
@@ -165,7 +165,8 @@ class EncoderLoader:
             if self.precision == "bfloat16":
                 _log.warning("%s runs in float32: in bfloat16 its vectors would be others.", found.path)
             return encoder, prove(encoder)
-        exact = encode_inputs(encoder)
+        # how far int8 may be was judged when it was quantised, on pictures of the category
+        exact = None if precision == "int8" else encode_inputs(encoder)
         encoder.round_to(precision)
         return encoder, prove(encoder, exact)
 

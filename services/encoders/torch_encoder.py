@@ -107,7 +107,7 @@ def choose_model_precision(wanted: WantedPrecision, device: str, model: Any) -> 
 
     if model.config.model_type == "groupvit":
         return "float32"
-    if wanted == "auto" and any(isinstance(part, torch.nn.BatchNorm2d) for part in model.modules()):
+    if wanted in ("auto", "int8") and any(isinstance(part, torch.nn.BatchNorm2d) for part in model.modules()):
         return "float32"
     return choose_precision(wanted, device)
 

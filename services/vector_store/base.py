@@ -7,8 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
-
 from vitrine.services.domain import (
     CollectionInfo,
     CollectionSchema,
@@ -174,6 +172,8 @@ def check_points(schema: CollectionSchema, points: Sequence[Point]) -> None:
     Every vector must be known to the schema, of its dimension, finite and of unit length (within 1e-3). Every
     id a UUID string. Raises ``BadVector`` or ``UnknownVector`` naming the first offender.
     """
+    import numpy as np
+
     check_ids([point.id for point in points])
     for name in dict.fromkeys(name for point in points for name in point.vectors):
         owners = [point for point in points if name in point.vectors]
@@ -207,6 +207,8 @@ def check_vectors(
 ) -> None:
     """Raise unless ``vectors`` is (n, dim) of the named vector, finite, and of unit length within 1e-3, with
     one for each of ``ids`` where those are given."""
+    import numpy as np
+
     dim = dim_of(schema, using)
     if vectors.ndim != 2 or vectors.shape[1] != dim:
         raise BadVector(f"Vector {using!r} takes {dim} components, got shape {vectors.shape}.", using=using)

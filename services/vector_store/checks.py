@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-
 from vitrine.services.domain import CollectionSchema, Embedding, Fuse, Near, OrderBy, Query, Random, Recommend
 from vitrine.services.errors import BadRequest, BadVector, NotFound
 from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_vectors, dim_of
@@ -19,6 +17,8 @@ _SHORTEST: Final = 1e-6
 
 def check_query(schema: CollectionSchema, query: Query) -> None:
     """Raise as ``VectorStore.query`` does unless the collection can answer the query."""
+    import numpy as np
+
     check_limit(query.limit, query.offset)
     check_names(schema, query.with_vectors)
     check_filter(schema, query.filter)
@@ -88,6 +88,8 @@ def recommended(schema: CollectionSchema, using: str, ask: Recommend) -> Embeddi
 
     ``BadRequest`` without a positive example, ``BadVector`` if the examples cancel each other out.
     """
+    import numpy as np
+
     check_vectors(schema, using, np.asarray(ask.positive))
     if len(ask.positive) == 0:
         raise BadRequest("A recommendation needs at least one positive example.")
@@ -106,6 +108,8 @@ def recommended(schema: CollectionSchema, using: str, ask: Recommend) -> Embeddi
 
 
 def _check_fusion(schema: CollectionSchema, ask: Fuse) -> None:
+    import numpy as np
+
     if not ask.vectors or ask.k < 1:
         raise BadRequest("A fusion needs at least one vector, and a k of at least 1.")
     for using, vector in ask.vectors.items():

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
 from vitrine.services.domain import Embedding
 
 RESOLUTION: Final = 1e-4
@@ -42,6 +40,8 @@ def engine_threshold(least: float | None) -> float | None:
     """
     if least is None:
         return None
+    import numpy as np
+
     return float(np.nextafter(np.float32(min(least - RESOLUTION, _CLOSE)), np.float32(-np.inf)))
 
 
@@ -61,6 +61,8 @@ class Scale:
 
     def similarity(self, computed: float) -> float:
         """Return the similarity, to six digits; exactly 1 for the vector itself."""
+        import numpy as np
+
         if computed < _CLOSE:
             return max(-1.0, round(computed, _DIGITS))
         if self._itself is None:

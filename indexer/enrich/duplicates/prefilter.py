@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,15 +26,12 @@ Turns = list[str | None]
 
 @contextmanager
 def comparing(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Provide threads for comparing pictures (0: one a core), and keep OpenCV from using more of its own."""
-    before = cv2.getNumThreads()
+    """Provide threads for comparing pictures (0: one a core)."""
     pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "duplicates")
-    cv2.setNumThreads(1)
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        cv2.setNumThreads(before)
 
 
 def prefilter(

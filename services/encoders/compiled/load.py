@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from vitrine.services.domain import EncoderSpec, Preprocessing
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vitrine.services.encoders.graphs.graph import GraphMaker
     from vitrine.services.encoders.load import EncoderLoader
 
+_log = logging.getLogger("vitrine.encoders")
 SLICE = 8
 """Inputs a pass. One thread multiplies eight images' matrices as fast as thirty-two's, and holds a quarter of
 the memory."""
@@ -61,13 +63,29 @@ def load_graph(
         preprocessing,
         graph.pooling,
     )
+    int8 = _int8(loader, spec)
+    rounds = not graph.convolutional
+    quantised = tower(int8) if int8 is not None else None
     if graph.text is None:
-        return OpenVinoEncoder(spec, image, rounds=not graph.convolutional)
+        return OpenVinoEncoder(spec, image, rounds=rounds, int8=quantised)
     from vitrine.services.encoders.texts.read import read_tokenizer
 
     text = graph.text
     tokenize = read_tokenizer(layout.path, length=text.length, full=text.full, lower_case=text.lower_case)
-    return OpenVinoTextEncoder(spec, image, tower(text.model), tokenize, rounds=not graph.convolutional)
+    return OpenVinoTextEncoder(spec, image, tower(text.model), tokenize, rounds=rounds, int8=quantised)
+
+
+def _int8(loader: EncoderLoader, spec: EncoderSpec) -> ov.Model | None:
+    """Return the quantised graph where int8 is wanted and there is one."""
+    if loader.precision != "int8":
+        return None
+    from vitrine.services.encoders.compiled.quantise import find_int8
+
+    kept = find_int8(loader.cache, spec)
+    if isinstance(kept, str):
+        _log.warning("%s does not run in int8, for which there is no graph: %s.", spec.name, kept)
+        return None
+    return kept[0]
 
 
 def input_size(preprocessing: Preprocessing) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from vitrine.services.domain import EncoderSpec
 from vitrine.services.encoders.precision import Precision, cpu_flags
@@ -49,7 +49,7 @@ class ProofMemory:
             proven = Proven(cast(Precision, str(tree["precision"])), str(tree["remark"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return proven if proven.precision in ("float32", "bfloat16") else None
+        return proven if proven.precision in get_args(Precision) else None
 
     def keep(self, key: str, proven: Proven) -> None:
         """Remember a proof that was passed."""

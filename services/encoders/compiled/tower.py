@@ -15,7 +15,8 @@ from vitrine.services.encoders.precision import Precision
 if TYPE_CHECKING:
     import openvino as ov
 
-_HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
+_HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
+"""Of the parts of a quantised graph that are not in int8, too."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,15 @@ class Tower:
         self._precision: Precision = "float32"
         self._queue: Any = None
         self._rows: Embeddings = np.empty((0, dim), np.float32)
+
+    @property
+    def model(self) -> ov.Model:
+        """The graph that it runs."""
+        return self._model
+
+    def on(self, model: ov.Model) -> Tower:
+        """Return a tower that runs another graph of the same input and output."""
+        return Tower(model, self._dim, self._streams)
 
     def round_to(self, precision: Precision) -> None:
         """Compute in this number format from now on; what was compiled for another is given up."""

@@ -69,6 +69,7 @@ def try_runtime(
             "device": loader.device,
             "runtime": runtime,
             "precision": precision,
+            "cache": None if loader.cache is None else str(loader.cache.resolve()),
         }
         (folder / _INPUT).write_text(json.dumps(task), encoding="utf-8")
         np.savez(folder / _PICTURES, *map(np.asarray, pictures))
@@ -148,6 +149,7 @@ def main(folder: Path) -> None:
         device="cpu" if task["runtime"] == "openvino" else task["device"],
         runtime=task["runtime"],
         threads=task["threads"],
+        cache=None if task["cache"] is None else Path(task["cache"]),
     )
     started = time.perf_counter()
     encoder = loader.load(EncoderReference(**task["reference"]), ResolvedModel(Path(path), revision))

@@ -43,10 +43,8 @@ def from_json(folder: TokenizerFolder) -> tokenizers.Tokenizer:
 
 def clip(folder: TokenizerFolder) -> tokenizers.Tokenizer:
     """Return CLIP's, from vocab.json and merges.txt."""
-    vocabulary, merges = models.BPE.read_file(
-        str(folder.path / "vocab.json"), str(folder.path / "merges.txt")
-    )
-    return as_clip(tokenizers.Tokenizer(models.BPE(vocabulary, merges)), folder)
+    model = models.BPE.from_file(str(folder.path / "vocab.json"), str(folder.path / "merges.txt"))
+    return as_clip(tokenizers.Tokenizer(model), folder)
 
 
 def as_clip(tokenizer: tokenizers.Tokenizer, folder: TokenizerFolder) -> tokenizers.Tokenizer:
@@ -76,8 +74,7 @@ def as_clip(tokenizer: tokenizers.Tokenizer, folder: TokenizerFolder) -> tokeniz
 
 def bert(folder: TokenizerFolder) -> tokenizers.Tokenizer:
     """Return BERT's, from vocab.txt."""
-    vocabulary = models.WordPiece.read_file(str(folder.path / "vocab.txt"))
-    return as_bert(tokenizers.Tokenizer(models.WordPiece(vocabulary)), folder)
+    return as_bert(tokenizers.Tokenizer(models.WordPiece.from_file(str(folder.path / "vocab.txt"))), folder)
 
 
 def as_bert(tokenizer: tokenizers.Tokenizer, folder: TokenizerFolder) -> tokenizers.Tokenizer:

@@ -51,6 +51,12 @@ class EngineClient:
         with self._mutex:
             return None if self._process is None or self._process.poll() is not None else self._process.pid
 
+    def start(self) -> None:
+        """Start the process, unless it runs."""
+        with self._mutex:
+            if not self._closed and self._process is None and os.getpid() == self._owner:
+                self._start()
+
     def call(self, header: Header, arrays: Sequence[Any] = ()) -> tuple[Header, Arrays]:
         """Send one question and return the answer. Raises what the engine process raised, as our errors."""
         try:

@@ -18,7 +18,14 @@ from vitrine.services.errors import StoreDamaged, VitrineError, remedy
 from vitrine.services.vector_store.checks import check_found
 from vitrine.services.vector_store.edge import shard as edge_shard
 from vitrine.services.vector_store.edge.errors import from_engine
-from vitrine.services.vector_store.edge.files import MEGABYTE, CollectionFiles, check_space
+from vitrine.services.vector_store.edge.files import (
+    MEGABYTE,
+    Closed,
+    CollectionFiles,
+    check_space,
+    remove_note,
+    write_note,
+)
 from vitrine.services.vector_store.edge.lib import edge
 from vitrine.services.vector_store.edge.reach import Reach
 from vitrine.services.vector_store.edge.read import count
@@ -64,6 +71,7 @@ class Collection:
         self.broken = False
         self._min_free = min_free
         check_space(data, min(min_free, _DELETE_RESERVE))  # opening on a full disk kills the process too
+        remove_note(self.files)
         with engine_errors_at_load(schema.name):
             self.shard = edge_shard.load_shard(self.files.shard, schema)
         with engine_errors(schema.name):
@@ -137,7 +145,10 @@ class Collection:
     def close(self) -> None:
         """Flush and close. Errors of the engine are raised as ours."""
         with engine_errors(self.schema.name):
+            known = Closed(self.points, self.indexed())
             self.shard.close()
+        if not self.broken:
+            write_note(self.files, known)
 
     # Writes
     # --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -19,6 +19,7 @@ from vitrine.services.vector_store.edge.collection import Collection, Write, eng
 from vitrine.services.vector_store.edge.errors import from_engine, to_plain
 from vitrine.services.vector_store.edge.files import (
     CollectionFiles,
+    read_note,
     read_schemas,
     schema_from_plain,
     schema_plain,
@@ -277,6 +278,11 @@ class Engine:
             damaged = {name: to_plain(error) for name, error in self._damaged.items()}
             schemas = [schema_plain(schema) for schema in self._schemas.values()]
             return {"schemas": schemas, "damaged": damaged}, []
+        if op in ("count", "info") and not header.get("filter") and name not in self._open:
+            self._check_known(name)
+            known = read_note(CollectionFiles(self._data, name))
+            if known is not None:
+                return {"count": known.points, **asdict(known), "status": "green"}, []
         collection = self._collection(name)
         if op == "query":
             queries = list(_queries(header, arrays))

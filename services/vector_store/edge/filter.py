@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from vitrine.services.errors import BadRequest
 from vitrine.services.vector_store.edge.lib import edge
 
@@ -74,11 +72,17 @@ def _field(key: str, plain: Plain) -> Any:
 def _match(plain: Plain) -> Any:
     if "value" in plain:
         value = plain["value"]
-        # a Python bool is an int to the engine, and would be compared as one; numpy's is not
-        return edge.MatchValue(np.bool_(value) if isinstance(value, bool) else value)
+        return edge.MatchValue(_bool(value) if isinstance(value, bool) else value)
     if "any" in plain:
         return edge.MatchAny(plain["any"])
     return edge.MatchExcept(plain["except"])
+
+
+def _bool(value: bool) -> Any:
+    """Return numpy's bool: a Python one is an int to the engine, and would be compared as one."""
+    import numpy as np
+
+    return np.bool_(value)
 
 
 def _range(plain: Plain) -> Any:

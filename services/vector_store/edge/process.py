@@ -107,3 +107,4 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    os._exit(0)  # everything is closed: to take the interpreter down as well would keep the owner waiting

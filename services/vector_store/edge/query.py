@@ -3,11 +3,8 @@ the caller's process."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from vitrine.services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query
 from vitrine.services.filters.conditions import Filter
@@ -16,6 +13,10 @@ from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
 from vitrine.services.vector_store.fields import check_filter
 from vitrine.services.vector_store.ranked import as_near
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Plain = dict[str, Any]
 
@@ -57,21 +58,33 @@ def query_plain(schema: CollectionSchema, query: Query) -> tuple[Plain, list[NDA
 def _question(query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
     ask = query.ask
     if isinstance(ask, Near):
-        return {"ask": "near", "using": [query.using]}, [np.asarray(ask.vector, dtype=np.float32)]
+        return {"ask": "near", "using": [query.using]}, _float32([ask.vector])
     if isinstance(ask, Fuse):
-        vectors = [np.asarray(vector, dtype=np.float32) for vector in ask.vectors.values()]
-        return {"ask": "fuse", "using": list(ask.vectors), "k": ask.k}, vectors
+        using = list(ask.vectors)
+        return {"ask": "fuse", "using": using, "k": ask.k}, _float32(ask.vectors.values())
     if isinstance(ask, OrderBy):
         return {"ask": "order", "field": ask.field, "descending": ask.descending}, []
     return {"ask": "random"}, []
+
+
+def _float32(vectors: Iterable[Embedding]) -> list[NDArray[np.float32]]:
+    import numpy as np
+
+    return [np.asarray(vector, dtype=np.float32) for vector in vectors]
+
+
+def _unit_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    import numpy as np
+
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    return matrix
 
 
 def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:
     """Return the hits by query. Vectors are of unit length again: float16 storage has rounded them."""
     vectors: list[list[dict[str, Embedding]]] = [[{} for _ in answer] for answer in header["answers"]]
     for (index, name, rows), matrix in zip(header["blocks"], arrays, strict=True):
-        matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-        for row, vector in zip(rows, matrix, strict=True):
+        for row, vector in zip(rows, _unit_rows(matrix), strict=True):
             vectors[index][row][name] = vector
     return [
         [

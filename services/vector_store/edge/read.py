@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-import numpy as np
 
 from vitrine.services.domain import CollectionSchema
 from vitrine.services.vector_store.edge.filter import Plain, to_edge
@@ -17,6 +15,10 @@ from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_path
 from vitrine.services.vector_store.ordered import OrderedListing, Value
 from vitrine.services.vector_store.ranked import Asked, deep, fused, quick
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _LAST_ID = (1 << 128) - 1
 
@@ -260,5 +262,11 @@ def pack(answers: list[list[Found]], with_vectors: list[list[str]]) -> tuple[Hea
             rows = [row for row, hit in enumerate(found) if name in hit.vectors]
             if rows:
                 header["blocks"].append([index, name, rows])
-                arrays.append(np.array([found[row].vectors[name] for row in rows], dtype=np.float32))
+                arrays.append(_matrix([found[row].vectors[name] for row in rows]))
     return header, arrays
+
+
+def _matrix(vectors: list[list[float]]) -> NDArray[np.float32]:
+    import numpy as np
+
+    return np.array(vectors, dtype=np.float32)

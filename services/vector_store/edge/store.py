@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import numpy as np
 import orjson
 
 from vitrine.services.domain import (
@@ -82,6 +81,10 @@ class EdgeVectorStore:
         self._mutex = threading.Lock()
         self._changes = 0
         self._catalogue: _Catalogue | None = None
+
+    def start(self) -> None:
+        """Start the engine process now instead of at the first call, so that it gets ready meanwhile."""
+        self._client.start()
 
     def serving_at(self, url: str) -> None:
         """Write into the lock's file where we can be reached, for whoever finds the folder locked."""
@@ -180,6 +183,8 @@ class EdgeVectorStore:
     # --------------------------------------------------------------------------------------------------------
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        import numpy as np
+
         schema = self._schema(collection)
         check_points(schema, points)
         for part in _parts(points):
@@ -196,6 +201,8 @@ class EdgeVectorStore:
             self._call("upsert", collection, matrices, ids=ids, payloads=payloads, vectors=vectors)
 
     def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
+        import numpy as np
+
         schema = self._schema(collection)
         check_ids(ids)
         matrix = np.asarray(vectors, dtype=np.float32)

@@ -26,9 +26,6 @@ from vitrine.indexer.enrich.duplicates.compare.structure import WINDOW, Grey, Lo
 from vitrine.services.errors import BadRequest
 from vitrine.services.extras import from_extra, load_extra
 
-with from_extra("cluster"):
-    import cv2
-
 HASHES = ("ahash", "phash", "dhash", "whash", "colorhash")
 MEASURES: tuple[str, ...] = ("ssim", "minhash", *HASHES, "orb", "template")
 DEFAULT_THRESHOLDS: Mapping[str, float] = {
@@ -284,7 +281,7 @@ class Features(_Sized):
 
 class Template(_Sized):
     """The middle of each picture, four fifths of it, is searched in the other; the better of the two best
-    correlations (``TM_CCOEFF_NORMED``) counts.
+    correlations counts.
 
     Pictures are stretched to one square. A plain picture is similar only to itself.
     """
@@ -304,12 +301,34 @@ class Template(_Sized):
         middle = np.ascontiguousarray(one[margin:-margin, margin:-margin])
         if middle.min() == middle.max():
             return 0.0
-        found = cv2.matchTemplate(other, middle, cv2.TM_CCOEFF_NORMED)
-        return _bounded(float(np.nan_to_num(found[np.abs(found) < 1.001], nan=0.0).max(initial=0.0)))
+        return _bounded(float(_correlations(other, middle).max(initial=0.0)))
 
 
 # What they share
 # ----------------------------------------------------------------------------------------------------
+
+
+def _correlations(plane: Grey, part: Grey) -> NDArray[np.float64]:
+    """Return the correlation of ``part`` with each place of ``plane`` that it fits in (Lewis, 1995): products
+    by the Fourier transform, sums of squares from running sums. 0 where the plane is plain."""
+    (height, width), (down, across) = plane.shape, part.shape
+    zero_mean = part - part.mean()
+    size = (height + down, width + across)
+    spectrum = np.fft.rfft2(plane.astype(np.float64), size) * np.conj(np.fft.rfft2(zero_mean, size))
+    products = np.fft.irfft2(spectrum, size)[: height - down + 1, : width - across + 1]
+    sums, squares = (_window_sums(plane.astype(np.float64) ** power, part.shape) for power in (1, 2))
+    energy = np.maximum(squares - sums * sums / part.size, 0) * np.square(zero_mean).sum()
+    return np.where(energy > 1e-6 * part.size, products / np.sqrt(np.maximum(energy, 1e-9)), 0.0)
+
+
+def _window_sums(values: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the sums over all windows of this size."""
+    total = np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    down, across = size
+    found: NDArray[np.float64] = (
+        total[down:, across:] - total[:-down, across:] - total[down:, :-across] + total[:-down, :-across]
+    )
+    return found
 
 
 def _square(image: Image.Image, side: int) -> Grey:

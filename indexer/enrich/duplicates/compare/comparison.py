@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from vitrine.indexer.enrich.duplicates.compare.area import resized
 from vitrine.indexer.enrich.duplicates.compare.colour import differ
 from vitrine.indexer.enrich.duplicates.compare.features import matched
+from vitrine.indexer.enrich.duplicates.compare.filters import brightest
+from vitrine.indexer.enrich.duplicates.compare.maps import Map, aligned, homography, warped
 from vitrine.indexer.enrich.duplicates.compare.prepared_picture import COLOURED, COMPARED, PreparedPicture
 from vitrine.indexer.enrich.duplicates.compare.structure import FLAT, Grey, local, similarity
 
@@ -23,13 +26,16 @@ Kind = Literal["identical", "resized", "edited", "look-alike"]
 """The same pixels; saved again or resized, and nothing else; cropped, edited or another version of it, such
 as a form filled otherwise; another picture that looks alike."""
 _ASPECT = 0.03
-_ROUNDS = 50
+_BITS, _OFF, _ROUNDS = 60, 3.0, 50
+"""Bits of 256 in which the descriptors of two features may differ, pixels that a map may be off, samples."""
 _MANY, _HOPELESS = 15, 0.50
 """From 15 matches on, hardly any pair of copies has a smaller share of inliers."""
 _DIFFERENT, _LENIENT, _ROUGHLY = 0.40, 2.0, 0.25
 _ENOUGH = 40
 """The least number of the 64 x 64 places that are compared."""
 _SHRINK = COLOURED / COMPARED
+_DOUBLED = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]])
+"""From the centre of a pixel to the same place in a picture of twice the size."""
 _SHRUNK = np.array([[_SHRINK, 0, (_SHRINK - 1) / 2], [0, _SHRINK, (_SHRINK - 1) / 2], [0, 0, 1]])
 
 
@@ -125,13 +131,13 @@ def _by_features(one: PreparedPicture, other: PreparedPicture, given: Thresholds
     (points, descriptors), (others, their_descriptors) = one.features, other.features
     if min(len(points), len(others)) < 12:
         return nothing
-    theirs, mine = matched(their_descriptors, descriptors, 64)
+    theirs, mine = matched(their_descriptors, descriptors, _BITS)
     if len(theirs) < 12:
         return nothing
-    cv2.setRNGSeed(4)  # RANSAC draws from it: the same pair gives the same result
-    matrix, kept = cv2.findHomography(others[theirs], points[mine], cv2.RANSAC, 3.0, maxIters=_ROUNDS)
-    if matrix is None or kept is None:
+    fitted = homography(others[theirs], points[mine], _OFF, _ROUNDS)
+    if fitted is None:
         return nothing
+    matrix, kept = fitted
     inliers = float(kept.mean())
     if inliers < given.inliers or int(kept.sum()) < 10 or not _plausible(matrix):
         return nothing[0], len(theirs) >= _MANY and inliers < _HOPELESS
@@ -151,53 +157,37 @@ def _by_correlation(one: PreparedPicture, other: PreparedPicture, given: Thresho
     if min(one.square.std(), other.square.std()) < FLAT:
         return nothing
     half = (COMPARED // 2, COMPARED // 2)
-    first, second = (cv2.resize(seen.square, half, interpolation=cv2.INTER_AREA) for seen in (one, other))
-    rough = _correlated(first, second, np.eye(2, 3, dtype=np.float32), 30)
+    first, second = (resized(seen.square, half) for seen in (one, other))
+    rough = aligned(first, second, np.eye(3), 30)
     if rough is None:
         return nothing
     alike, shapes = _alike_under(first, second, rough)
     if alike < given.correlated - _ROUGHLY or shapes < given.shapes_correlated - _ROUGHLY:
         return nothing
-    linear, shift = rough[:, :2], rough[:, 2]
-    start = np.column_stack([linear, 2 * shift + 0.5 - linear.sum(axis=1) / 2]).astype(
-        np.float32
-    )  # centres of pixels
-    matrix = _correlated(one.square, other.square, start, 20)
+    matrix = aligned(one.square, other.square, _DOUBLED @ rough @ np.linalg.inv(_DOUBLED), 20)
     if matrix is None:
         return nothing
-    inverse = np.linalg.inv(
-        np.vstack([matrix, [0, 0, 1]])
-    )  # the map found leads from the first to the second
+    inverse = np.linalg.inv(matrix)  # the map found leads from the first to the second
     if not _plausible(inverse):
         return nothing
     found, shapes = _laid(one, other, inverse, given, given.colours)
     return Comparison("edited", found if shapes >= given.shapes_correlated else min(found, shapes))
 
 
-def _correlated(
-    one: Grey, other: Grey, start: NDArray[np.float32], rounds: int
-) -> NDArray[np.float32] | None:
-    """Return the affine map (2, 3) from the first to the second under which they correlate most; None if it
-    does not converge."""
-    steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, rounds, 1e-4)
-    try:
-        found: NDArray[np.float32] = cv2.findTransformECC(
-            one, other, start, cv2.MOTION_AFFINE, steps, None, 5
-        )[1]
-    except cv2.error:  # another picture
-        return None
-    return found
+def _alike_under(one: Grey, other: Grey, matrix: Map) -> tuple[float, float]:
+    """Return ``similarity`` of both where the map from the first to the second shows both."""
+    moved = _warped(other, matrix, Image.Resampling.BILINEAR)
+    return similarity(local(one), local(moved), _shown(len(one), matrix))
 
 
-def _alike_under(one: Grey, other: Grey, matrix: NDArray[np.float32]) -> tuple[float, float]:
-    """Return ``similarity`` of both where the map shows both."""
-    inverse, size = cv2.WARP_INVERSE_MAP, one.shape[::-1]
-    warped = cv2.warpAffine(other, matrix, size, flags=cv2.INTER_LINEAR | inverse)
-    shown = (
-        cv2.warpAffine(np.full(other.shape, 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST | inverse)
-        > 0
-    )
-    return similarity(local(one), local(warped), shown)
+def _warped(plane: NDArray[Any], back: Map, resampling: Image.Resampling) -> NDArray[Any]:
+    return np.asarray(warped(Image.fromarray(plane), back, resampling))
+
+
+def _shown(side: int, back: Map) -> NDArray[np.bool_]:
+    """Return which pixels of a square the map leads from into another of the same size."""
+    whole = Image.new("L", (side, side), 255)
+    return np.asarray(warped(whole, back, Image.Resampling.NEAREST)) > 0
 
 
 def _laid(
@@ -205,15 +195,14 @@ def _laid(
 ) -> tuple[float, float]:
     """Return ``similarity`` of the part that both show, with the square of ``other`` mapped onto the
     square of ``one``; -1 if that part is too small, or its colours differ by more than ``colours``."""
-    size = (COMPARED, COMPARED)
-    shown = cv2.warpPerspective(np.full(size, 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
+    back = np.linalg.inv(matrix)
+    shown = _shown(COMPARED, back)
     area = abs(float(np.linalg.det(matrix[:2, :2]))) * COMPARED**2  # of the whole other picture, as it lies
     if shown.sum() < given.overlap * min(COMPARED**2, area) or not _coloured_alike(
         one, other, colours, matrix
     ):
         return -1.0, -1.0
-    warped = cv2.warpPerspective(other.square, matrix, size, flags=cv2.INTER_LINEAR)
-    return similarity(one.local, local(warped), shown)
+    return similarity(one.local, local(_warped(other.square, back, Image.Resampling.BILINEAR)), shown)
 
 
 def _coloured_alike(
@@ -223,14 +212,13 @@ def _coloured_alike(
     picture has no colours; ``matrix`` as in ``_laid``."""
     if one.is_grey or other.is_grey:
         return True
-    size, shown = (COLOURED, COLOURED), np.ones((COLOURED, COLOURED), bool)
-    colours, others = other.colours, other.stands_out
+    colours, others, shown = other.colours, other.stands_out, np.ones((COLOURED, COLOURED), bool)
     if matrix is not None:
-        moved = _SHRUNK @ matrix @ np.linalg.inv(_SHRUNK)
-        colours = cv2.warpPerspective(colours, moved, size, flags=cv2.INTER_LINEAR)
-        others = cv2.warpPerspective(others.view(np.uint8), moved, size, flags=cv2.INTER_NEAREST) > 0
-        whole = cv2.warpPerspective(np.full(size, 255, np.uint8), moved, size, flags=cv2.INTER_NEAREST)
-        shown = cv2.erode(whole, np.ones((3, 3), np.uint8)) > 0  # what is outside is black, and bleeds in
+        back = np.linalg.inv(_SHRUNK @ matrix @ np.linalg.inv(_SHRUNK))
+        planes = [np.ascontiguousarray(colours[..., place]) for place in range(2)]
+        colours = np.stack([_warped(plane, back, Image.Resampling.BILINEAR) for plane in planes], axis=-1)
+        others = _warped(others.astype(np.uint8), back, Image.Resampling.NEAREST) > 0
+        shown = brightest((~_shown(COLOURED, back)).astype(np.uint8), 3) == 0  # not next to what is outside
     where = shown & (one.stands_out | others)
     where = where if np.count_nonzero(where) >= _ENOUGH else shown
     return not differ(one.colours[where], colours[where], most)

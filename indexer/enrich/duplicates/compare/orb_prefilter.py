@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from vitrine.indexer.enrich.duplicates.compare.colour import chroma, is_grey
 from vitrine.indexer.enrich.duplicates.compare.features import matched, nearest_rows, orb_features
+from vitrine.indexer.enrich.duplicates.compare.maps import affine_inliers
 from vitrine.indexer.enrich.duplicates.compare.prepared_picture import shrunk
 
 SIDE = 192
@@ -31,9 +31,10 @@ proposed."""
 _COLOURED = 48
 _TURNS = ("", "turn-90", "turn-180", "turn-270", "flip", "transpose", "flip-180", "transverse")
 """None, one, two and three quarters to the left; then the same of the mirror image."""
-_FITTING, _OFF = 0.4, 0.012
-"""The least share of all matching features that fit together, within this share of the picture's sides."""
-_BITS, _DEGREES, _AWAY, _COLOUR = 56, 15.0, 0.15, 0.08
+_FITTING, _OFF, _ROUNDS = 0.4, 0.012, 60
+"""The least share of all matching features that fit together, within this share of the picture's sides;
+samples that are tried."""
+_BITS, _DEGREES, _AWAY, _COLOUR = 58, 15.0, 0.15, 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,20 +139,11 @@ def _agreeing(one: Sketch, other: Sketch, quarters: tuple[int, ...]) -> list[int
         number = int(agree.sum())
         counts.append(
             number
-            if number >= AGREEING and _fit(one.points[mine[agree]], lying[agree]) >= _FITTING * count
+            if number >= AGREEING
+            and affine_inliers(lying[agree], one.points[mine[agree]], _OFF, _ROUNDS) >= _FITTING * count
             else 0
         )
     return counts
-
-
-def _fit(points: NDArray[np.float16], others: NDArray[np.float16]) -> int:
-    """Count the points of the second that an affine map takes to the first."""
-    cv2.setRNGSeed(4)  # RANSAC draws from it: the same pair has the same answer
-    _, kept = cv2.estimateAffine2D(
-        others.astype(np.float32), points.astype(np.float32), method=cv2.RANSAC,
-        ransacReprojThreshold=_OFF, maxIters=60, confidence=0.98, refineIters=0,
-    )  # fmt: skip
-    return 0 if kept is None else int(kept.sum())
 
 
 def _turned(points: NDArray[np.float16], quarters: int) -> NDArray[np.float16]:

@@ -113,6 +113,8 @@ def may_be_one(one: PreparedPicture, other: PreparedPicture) -> bool:
     """
     first, second = sorted((one.grey, other.grey), key=lambda grey: grey.size)
     second = resized(second, (first.shape[1], first.shape[0]))
+    if apart(first, second).max() < _SMALL_LEVELS:  # a blur does not make it more
+        return True
     left = np.abs(_blurred(_subtracted(first, second), _BLURS[0]))
     near = np.maximum(contrast(first, _AROUND), contrast(second, _AROUND))
     return float((left - np.float32(_SMALL_SHARE) * near).max()) < _SMALL_LEVELS

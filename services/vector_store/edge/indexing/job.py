@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -26,6 +26,9 @@ from vitrine.services.vector_store.edge.files import check_space, disk_bytes, sc
 from vitrine.services.vector_store.edge.indexing.parts import as_point
 from vitrine.services.vector_store.edge.lib import edge
 from vitrine.services.vector_store.edge.read import count
+
+if TYPE_CHECKING:
+    pass
 
 _HOLD_BELOW: Final = 8 * SLICE
 _MAX_PASSES: Final = 5

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("torch")
+
 from PIL import Image
 
 from tests.services.encoders.model_folders import write_family

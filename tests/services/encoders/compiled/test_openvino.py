@@ -37,6 +37,7 @@ def load(model: Path | str, **options: Any) -> Any:
 
 @pytest.mark.parametrize("kind", ["demo", "clip", "vit", "vit_unpooled", "clip_vision"])
 def test_vectors_are_those_of_torch(kind: str, tiny_model: TinyModel, photos: Photos) -> None:
+    pytest.importorskip("torch")
     model: Path | str = "demo" if kind == "demo" else tiny_model(kind)
     encoder, torchs = load(model), load(model, runtime="torch")
     assert isinstance(encoder, OpenVinoEncoder) and isinstance(torchs, TorchEncoder)

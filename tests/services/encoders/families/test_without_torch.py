@@ -18,14 +18,15 @@ from vitrine.services.encoders.reference import COLOUR_MODEL
 
 _SERVE = """
 import sys
-from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
 
-class Forbid(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "transformers", "scipy", "sklearn"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        absent = name.partition(".")[0] in ("torch", "transformers", "scipy", "sklearn")
+        return None if absent else super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Forbid())
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 import numpy as np
 from PIL import Image
 from vitrine.services.encoders.load import EncoderLoader

@@ -1,0 +1,94 @@
+"""What commands import: on the embedded engine and the local folder no client of a server, no web framework
+and nothing of what trains."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import environment
+
+SERVERS = ("qdrant_client", "grpc", "minio", "urllib3")
+HEAVY = (*SERVERS, "pyarrow", "fastapi", "uvicorn", "prometheus_client", "torch", "transformers", "scipy")
+NO_ARRAYS = ("numpy", "PIL", "openvino", "tokenizers")
+CODE = """
+import atexit, json, sys
+heavy = sys.argv.pop(1).split(",")
+atexit.register(lambda: print("LOADED", json.dumps([name for name in heavy if name in sys.modules])))
+"""
+COMMAND = "sys.argv[0] = 'vitrine'\nfrom vitrine.cli.main import main\nmain()"
+LIBRARY = "import vitrine, os\nwith vitrine.open(os.environ['VITRINE_DATA']) as v:\n    print(len(v['shop']))"
+
+
+def loaded(code: str, data: Path, arguments: Sequence[str], heavy: Sequence[str]) -> list[str]:
+    """Which of the modules a fresh process has loaded when the command is done."""
+    env = {name: value for name, value in {**os.environ, **environment(data)}.items() if value is not None}
+    done = subprocess.run(
+        [sys.executable, "-c", CODE + code, ",".join(heavy), *arguments],
+        env=env, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("LOADED")
+    found: list[str] = json.loads(last.removeprefix("LOADED"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def image(filled_data: Path) -> str:
+    code = "import sys; from vitrine.cli.main import main; main()"
+    env = {
+        name: value for name, value in {**os.environ, **environment(filled_data)}.items() if value is not None
+    }
+    listed = subprocess.run(
+        [sys.executable, "-c", code, "images", "list", "-c", "shop", "--json"],
+        env=env, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found: str = json.loads(listed.stdout)["hits"][0]["id"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["category", "--help"], ["category", "list"], ["category", "show", "shop"]],
+    ids=" ".join,
+)
+def test_commands_that_read_no_picture_import_no_arrays(filled_data: Path, arguments: list[str]) -> None:
+    assert loaded(COMMAND, filled_data, arguments, (*HEAVY, *NO_ARRAYS)) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["images", "list", "-c", "shop", "--tag", "red"],
+        ["images", "facets", "tags", "-c", "shop"],
+        ["images", "show", "IMAGE", "-c", "shop"],
+        ["search", "-c", "shop", "--id", "IMAGE"],
+        ["search", "-c", "shop", "--where", "width.gte=1"],
+        ["doctor"],
+        ["export", "table", "-c", "shop", "--to", "OUT"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_commands_import_nothing_that_they_do_not_need(
+    filled_data: Path, tmp_path: Path, image: str, arguments: list[str]
+) -> None:
+    given = {"IMAGE": image, "OUT": str(tmp_path / "table.json")}
+    typed = [given.get(word, word) for word in arguments]
+    # doctor says on which device encoders run, which torch knows where it is installed
+    allowed = {"torch"} if arguments == ["doctor"] else set()
+    assert set(loaded(COMMAND, filled_data, typed, HEAVY)) <= allowed
+
+
+def test_the_library_imports_nothing_that_it_does_not_need(filled_data: Path) -> None:
+    assert loaded(LIBRARY, filled_data, [], HEAVY) == []
+
+
+def test_the_check_sees_what_is_imported(tmp_path: Path) -> None:
+    assert loaded("import orjson, sqlite3", tmp_path, [], ("sqlite3", "torch")) == ["sqlite3"]

@@ -1,0 +1,65 @@
+"""int8: quantised on a category's pictures, judged by their neighbours, kept and run where asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import runner
+from vitrine.data.pictures import draw_pictures
+from vitrine.services.encoders.compiled.quantise import Judgement, recall_of_neighbours
+from vitrine.services.encoders.load import EncoderLoader
+from vitrine.services.encoders.reference import parse_reference
+
+PICTURES = 32
+
+
+def test_neighbours_that_stay_are_counted_as_a_slow_loop_counts_them() -> None:
+    random = np.random.default_rng(2)
+    rows = random.standard_normal((25, 6)).astype(np.float32)
+    others = rows + 0.5 * random.standard_normal(rows.shape).astype(np.float32)
+    rows, others = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (rows, others))
+
+    def near(each: np.ndarray, i: int) -> set[int]:
+        return set(sorted((j for j in range(25) if j != i), key=lambda j: -float(each[i] @ each[j]))[:10])
+
+    shares = [len(near(rows, i) & near(others, i)) / 10 for i in range(25)]
+    found = recall_of_neighbours(rows, others)
+    assert found == pytest.approx(np.mean(shares)) and found < 1
+    assert recall_of_neighbours(rows[:4], rows[:4]) == 1
+
+
+def test_int8_is_equal_where_neighbours_stay_and_vectors_may_be_mixed() -> None:
+    assert Judgement(300, 0.99, 0.999, 0.9999, 50, 80).equal
+    assert not Judgement(300, 0.98, 0.9999, 0.9999, 50, 80).equal
+    assert not Judgement(300, 1.0, 0.99, 0.9999, 50, 80).equal
+
+
+def test_int8_without_a_quantised_graph_runs_as_auto_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loader = EncoderLoader(precision="int8", device="cpu", offline=True, cache=tmp_path)
+    assert loader.load(parse_reference("demo")).precision in ("float32", "bfloat16")
+    assert "vitrine encoder quantize" in caplog.text
+
+
+def test_a_category_quantises_its_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nncf")
+    monkeypatch.chdir(tmp_path)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, drawn in enumerate(draw_pictures(PICTURES, seed=3)):
+        drawn.image.convert("RGB").save(pictures / f"{number}.png")
+    run = runner(tmp_path / "data")
+    added = run("index", "add", pictures, "-c", "shop", "--create", "--encoder", "demo", "--json")
+    assert added.json["added"] == PICTURES
+    assert run("encoder", "quantize", "nothing").code == 1
+    refused = run("encoder", "quantize", "shop", "--json").json
+    assert refused["images"] == PICTURES and refused["kept"] == refused["equal"]
+    kept = run("encoder", "quantize", "shop", "--keep", "--json").json
+    assert kept["kept"] and kept["recall"] == refused["recall"] > 0.5
+    assert 0.9 < kept["cosine_min"] <= kept["cosine_mean"] <= 1.00001
+    found = run("encoder", "check", "demo", "--json", env={"VITRINE_PRECISION": "int8"}).json
+    assert found["precision"] == "int8" and found["cosine_to_float32"]["min"] > 0.9

@@ -1,0 +1,85 @@
+"""A collection that was closed tells its numbers without being opened, and only while they are true."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.services.vector_store.edge_points import SCHEMA, point_id, points
+from vitrine.services.errors import StoreDamaged
+from vitrine.services.vector_store.edge.store import EdgeVectorStore
+
+
+def is_open(store: EdgeVectorStore) -> bool:
+    """Whether the engine has files of the collection in its memory."""
+    return "collections/cats" in Path(f"/proc/{store.engine_pid}/maps").read_text()
+
+
+def filled(folder: Path, count: int = 5) -> None:
+    store = EdgeVectorStore(folder)
+    store.ensure(SCHEMA)
+    store.upsert("cats", points(0, count))
+    store.close()
+
+
+def test_numbers_need_no_open_collection(tmp_path: Path) -> None:
+    filled(tmp_path)
+    store = EdgeVectorStore(tmp_path)
+    info = store.info("cats")
+    assert (store.count("cats"), info.points, info.status) == (5, 5, "green")
+    assert not is_open(store)
+    assert store.retrieve("cats", [point_id(1)]) != [None]
+    assert is_open(store) and store.info("cats") == info
+    store.close()
+
+
+def test_the_note_ends_with_the_first_opening(tmp_path: Path) -> None:
+    filled(tmp_path)
+    store = EdgeVectorStore(tmp_path)
+    store.delete("cats", [point_id(0)])
+    assert store.engine_pid is not None
+    os.kill(store.engine_pid, signal.SIGKILL)
+    assert store.count("cats") == 4
+    assert is_open(store)  # nobody noted anything
+    store.close()
+
+
+def test_a_file_that_has_changed_since_has_the_collection_opened(tmp_path: Path) -> None:
+    filled(tmp_path)
+    folder = tmp_path / "collections" / "cats"
+    changed = next(path for path in sorted(folder.rglob("*")) if path.is_file() and "closed" not in path.name)
+    os.utime(changed, ns=(1, 1))
+    store = EdgeVectorStore(tmp_path)
+    assert store.count("cats") == 5 and is_open(store)
+    store.close()
+
+
+def test_damage_is_not_hidden_by_the_note(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / "collections" / "cats" / "points.json").write_text("6")
+    store = EdgeVectorStore(tmp_path)
+    with pytest.raises(StoreDamaged, match="6 were acknowledged"):
+        store.count("cats")
+    store.close()
+
+
+def test_random_changes_between_openings_are_counted(tmp_path: Path) -> None:
+    pick, there = random.Random(3), set[int]()
+    for _ in range(6):
+        store = EdgeVectorStore(tmp_path)
+        store.ensure(SCHEMA)
+        assert store.count("cats") == len(there)
+        if pick.random() < 0.7:
+            start = pick.randrange(20)
+            store.upsert("cats", points(start, start + 4))
+            there.update(range(start, start + 4))
+        if there and pick.random() < 0.5:
+            gone = pick.choice(sorted(there))
+            store.delete("cats", [point_id(gone)])
+            there.remove(gone)
+        assert store.count("cats") == len(there)
+        store.close()
