@@ -151,7 +151,8 @@ def test_half_a_folder_and_foreign_weights_do_not_load(tmp_path: Path) -> None:
 
 
 def test_the_perceptual_loss_teaches_the_autoencoder_and_leaves_the_encoder_as_it_is() -> None:
-    encoder = EncoderLoader(precision="float32", device="cpu", offline=True).load(parse_reference("demo"))
+    loader = EncoderLoader(precision="float32", device="cpu", offline=True, runtime="torch")
+    encoder = loader.load(parse_reference("demo"))
     assert isinstance(encoder, DualImageEncoder)
     before = {name: tensor.clone() for name, tensor in encoder.model.state_dict().items()}
     options = AutoencoderOptions(

@@ -276,7 +276,8 @@ def test_stored_embeddings_are_taken_as_they_are():
         for image, row in zip(IMAGES, embedded, strict=True)
     ]
     stored = train_metric(known, SPLIT, colours(), FAST)
-    np.testing.assert_array_equal(rows(stored), rows(train_metric(IMAGES, SPLIT, colours(), FAST)))
+    # a matrix product of another batch may differ in its last bits
+    np.testing.assert_allclose(rows(stored), rows(train_metric(IMAGES, SPLIT, colours(), FAST)), atol=1e-5)
 
 
 def test_another_input_size_travels_with_the_encoder(tiny_trunk, tmp_path):

@@ -78,7 +78,8 @@ def test_views_differ_from_the_image_and_from_each_other_and_are_repeatable(tmp_
     plain, first, second = (made.rows(IMAGES[:5], view) for view in (0, 1, 2))
     assert not np.allclose(plain, first, atol=1e-3) and not np.allclose(first, second, atol=1e-3)
     other, counting = embeddings()
-    np.testing.assert_array_equal(other.rows(IMAGES[4::-1], 1), first[::-1])
+    # a matrix product of another batch may differ in its last bits
+    np.testing.assert_allclose(other.rows(IMAGES[4::-1], 1), first[::-1], atol=1e-6)
     assert counting.count == 5
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ pytest.importorskip("torch")
 
 from PIL import Image
 
+from tests.services.encoders.folders.tiny import write_model
 from tests.services.encoders.model_folders import write_family
 from vitrine.services.encoders.compiled import convert
 from vitrine.services.encoders.compiled.encoder import OpenVinoEncoder
@@ -20,7 +20,6 @@ from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.torch_encoder import TorchEncoder
 
-TinyModel = Callable[[str], Path]
 Photos = list[Image.Image]
 
 
@@ -30,9 +29,9 @@ def load(folder: Path, cache: Path | None, **options: Any) -> Any:
 
 
 def test_a_model_is_converted_once_and_again_where_its_copy_is_damaged(
-    tiny_model: TinyModel, tmp_path: Path, photos: Photos, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, photos: Photos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tiny_model("convnext")
+    folder, kept = write_model("mobilevit", tmp_path / "model"), tmp_path / "cache"
     made = []
     original = by_transformers.load_transformers
     monkeypatch.setattr(
@@ -41,29 +40,30 @@ def test_a_model_is_converted_once_and_again_where_its_copy_is_damaged(
     torchs = load(folder, None)
     assert isinstance(torchs, TorchEncoder) and len(made) == 1
     for loads in (2, 2):
-        encoder = load(folder, tmp_path)
+        encoder = load(folder, kept)
         assert isinstance(encoder, OpenVinoEncoder) and len(made) == loads
         assert encoder.spec == torchs.spec
         assert (encoder.encode_images(photos) * torchs.encode_images(photos)).sum(axis=1).min() > 0.99999
-    (weights,) = tmp_path.glob("converted/*/model.bin")
+    (weights,) = kept.glob("converted/*/model.bin")
     weights.write_bytes(weights.read_bytes()[:-4])
-    assert isinstance(load(folder, tmp_path), OpenVinoEncoder) and len(made) == 3
-    (graph,) = tmp_path.glob("converted/*/model.xml")
+    assert isinstance(load(folder, kept), OpenVinoEncoder) and len(made) == 3
+    (graph,) = kept.glob("converted/*/model.xml")
     graph.write_bytes(b" " * graph.stat().st_size)
-    encoder = load(folder, tmp_path)
+    encoder = load(folder, kept)
     assert isinstance(encoder, OpenVinoEncoder) and len(made) == 4
     assert (encoder.encode_images(photos) * torchs.encode_images(photos)).sum(axis=1).min() > 0.99999
-    assert len(list((tmp_path / "converted").iterdir())) == 1
+    assert len(list((kept / "converted").iterdir())) == 1
 
 
 def test_what_does_not_convert_runs_in_torch_and_is_not_tried_again(
-    tiny_model: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    folder = write_model("mobilevit", tmp_path / "model")
     monkeypatch.setattr(convert, "_EQUAL", 1.1)
-    assert isinstance(load(tiny_model("mobilenet"), tmp_path), TorchEncoder)
+    assert isinstance(load(folder, tmp_path / "cache"), TorchEncoder)
     assert "runs in torch" in caplog.text and "other vectors" in caplog.text
     monkeypatch.setattr(convert, "_convert", None)
-    assert isinstance(load(tiny_model("mobilenet"), tmp_path), TorchEncoder)
+    assert isinstance(load(folder, tmp_path / "cache"), TorchEncoder)
 
 
 def test_a_dual_without_a_graph_runs_in_torch(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.services.encoders.folders.tiny import write_model
 from vitrine.services.encoders import load as load_module
 from vitrine.services.encoders.base import TextEncoder, check_encoder
 from vitrine.services.encoders.compiled.choose import choose_runtime, core_count
@@ -133,12 +134,14 @@ def test_training_gets_torch_whatever_is_wanted(tiny_model: TinyModel) -> None:
 
 
 def test_what_has_no_graph_runs_in_torch_or_says_what_to_install(
-    tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert isinstance(load(tiny_model("mobilenet"), runtime="openvino"), TorchEncoder)
+    pytest.importorskip("torch")
+    folder = write_model("mobilevit", tmp_path / "model")
+    assert isinstance(load(folder, runtime="openvino"), TorchEncoder)
     monkeypatch.setattr(built_in, "has_torch", lambda: False)
-    with pytest.raises(ModelUnavailable, match=r"mobilenet_v2.*pip install 'vitrine\[train\]'"):
-        load(tiny_model("mobilenet"))
+    with pytest.raises(ModelUnavailable, match=r"mobilevit.*pip install 'vitrine\[train\]'"):
+        load(folder)
 
 
 def test_another_pooling_is_another_encoder_where_both_state_theirs(tiny_model: TinyModel) -> None:

@@ -175,7 +175,7 @@ def test_the_preprocessing_of_the_config_is_what_counts(tiny_model, tmp_path, ph
 
 def test_the_revision_is_over_embedder_config_and_trunk(tiny_model, tmp_path):
     folder, made = tiny_model("vit"), embedder(32)
-    trunk = load(folder)
+    trunk = EncoderLoader(precision="float32", fuse=False).load(EncoderReference("look", str(folder)))
     about = config(
         TrunkReference(str(folder), trunk.spec.revision, stored=True), made, trunk.spec.preprocessing
     )
