@@ -103,7 +103,9 @@ def test_commands_import_nothing_that_they_do_not_need(
 ) -> None:
     given = {"IMAGE": image, "OUT": str(tmp_path / "table.json")}
     typed = [given.get(word, word) for word in arguments]
-    assert loaded(COMMAND, filled_data, typed, HEAVY) == []
+    # doctor looks for weights in the cache of the hub's client
+    heavy = [name for name in HEAVY if name not in HUB or arguments != ["doctor"]]
+    assert loaded(COMMAND, filled_data, typed, heavy) == []
 
 
 def test_the_library_imports_nothing_that_it_does_not_need(filled_data: Path) -> None:
