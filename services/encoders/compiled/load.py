@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from vitrine.services.domain import EncoderSpec, Preprocessing
@@ -11,6 +12,7 @@ from vitrine.services.encoders.compiled.encoder import OpenVinoEncoder, OpenVino
 from vitrine.services.encoders.compiled.tower import Streams, Tower, reads_pixels, weight_bytes
 from vitrine.services.encoders.folders.layout import read_layout
 from vitrine.services.encoders.graphs.weights import Weights
+from vitrine.services.encoders.precision import Precision
 from vitrine.services.encoders.preprocess import read_preprocessing
 from vitrine.services.encoders.pretrained import refuse_adapted
 from vitrine.services.encoders.reference import EncoderReference
@@ -51,7 +53,7 @@ def load_graph(
     def tower(model: ov.Model) -> Tower:
         largest = CONVOLUTIONAL_SLICE if graph.convolutional else SLICE
         few = _FEW if weight_bytes(model) > _LARGE else 0
-        slices = {"float32": largest, "bfloat16": largest}
+        slices: Mapping[Precision, int] = {"float32": largest, "bfloat16": largest}
         streams = Streams(core_count(loader.threads), slices, {"float32": few})
         return Tower(model, graph.dim, streams, weights.release)
 
