@@ -14,7 +14,7 @@ from vitrine.services.encoders.graphs.makers import makers
 from vitrine.services.encoders.reference import COLOUR_MODEL, DEMO_MODEL, EncoderReference
 from vitrine.services.encoders.registry import EncoderFamily
 from vitrine.services.encoders.resolve import ResolvedModel, resolve_folder
-from vitrine.services.errors import ModelUnavailable
+from vitrine.services.errors import MissingExtra, ModelUnavailable
 
 if TYPE_CHECKING:
     from vitrine.services.encoders.base import Encoder
@@ -122,6 +122,13 @@ class TransformersFamily(EncoderFamily):
 
     def load(self, reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
         if not has_torch():
+            if choose_runtime(loader.runtime, loader.device) == "torch":
+                raise MissingExtra(
+                    "VITRINE_RUNTIME=torch and a CUDA device need torch, which is not installed: pip install "
+                    "'vitrine[train]', or set VITRINE_RUNTIME and VITRINE_DEVICE to auto.",
+                    extra="train",
+                    package="torch",
+                )
             kind = read_layout(found.folder).config.get("model_type") or "model of an unknown kind"
             raise ModelUnavailable(
                 f"{found.path} is a {kind}, which runs only with torch and transformers: "
