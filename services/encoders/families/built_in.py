@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitrine.services.encoders.compiled.choose import choose_runtime, has_torch
+from vitrine.services.encoders.compiled.choose import WITHOUT_TORCH, choose_runtime, has_torch
 from vitrine.services.encoders.families.metric_config import KIND as METRIC
 from vitrine.services.encoders.folders.layout import read_layout
 from vitrine.services.encoders.graphs.makers import makers
@@ -123,12 +123,7 @@ class TransformersFamily(EncoderFamily):
     def load(self, reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
         if not has_torch():
             if choose_runtime(loader.runtime, loader.device) == "torch":
-                raise MissingExtra(
-                    "VITRINE_RUNTIME=torch and a CUDA device need torch, which is not installed: pip install "
-                    "'vitrine[train]', or set VITRINE_RUNTIME and VITRINE_DEVICE to auto.",
-                    extra="train",
-                    package="torch",
-                )
+                raise MissingExtra(WITHOUT_TORCH, extra="train", package="torch")
             kind = read_layout(found.folder).config.get("model_type") or "model of an unknown kind"
             raise ModelUnavailable(
                 f"{found.path} is a {kind}, which runs only with torch and transformers: "
