@@ -16,7 +16,7 @@ def _of_search(name: str, figure: str) -> Callable[[dict[str, Any]], float]:
 
 
 def _of(figure: str) -> Callable[[dict[str, Any]], float]:
-    return lambda row: float(row[figure])
+    return lambda row: float(row.get(figure, 0.0))
 
 
 PANELS: tuple[tuple[str, tuple[Line, ...]], ...] = (
@@ -55,7 +55,9 @@ def draw(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _panel(title: str, lines: Sequence[Line], rows: Sequence[dict[str, Any]]) -> str:
-    series = [(name, [(row["points"], max(read(row), 1e-3)) for row in rows]) for name, read in lines]
+    series = [
+        (name, [(row["points"], value) for row in rows if (value := read(row)) > 0]) for name, read in lines
+    ]
     values = [value for _, points in series for _, value in points]
     low, high = 10 ** math.floor(math.log10(min(values))), 10 ** math.ceil(math.log10(max(values)) + 1e-9)
     first, last = rows[0]["points"], rows[-1]["points"]

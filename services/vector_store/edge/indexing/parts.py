@@ -92,6 +92,7 @@ class _Waiting:
         beside = folder.with_name(folder.name + "-waiting")
         for path in plain:
             copy_sparse(path, beside / "segments" / path.name)
+            _forget_indexes(beside / "segments" / path.name)
         waiting = cls(beside, schema, part_kb, everything=len(plain) == len(segments))
         if waiting._parts == 1:
             waiting.remove()
@@ -153,6 +154,15 @@ def as_point(record: Any) -> Any:
     """Return a point that was read as one that can be written."""
     vectors = {name: np.array(values, dtype=np.float32).data for name, values in record.vector.items()}
     return edge.Point(record.id, vectors, record.payload)
+
+
+def _forget_indexes(segment: Path) -> None:
+    """Remove the payload indexes of a segment, which would all be loaded into memory: over a gigabyte of a
+    million points. Reading its points needs none."""
+    folder = segment / "payload_index"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "config.json").write_bytes(orjson.dumps({"indexed_fields": {}}))
 
 
 def _has_graph(segment: Path) -> bool:
