@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.indexer.enrich.duplicates.compare.filters import Plane, blurred
+from vitrine.indexer.enrich.duplicates.compare.filters import Plane, blurred, gaussian_matrix
 
 Grey = NDArray[np.uint8]
 """(height, width) grey levels."""
@@ -16,6 +16,8 @@ FLAT = 4.0
 WINDOW = 11
 """Pixels across the Gaussian window, with sigma 1.5."""
 _SIGMA = 1.5
+_SMALL = 64
+"""Pixels a side up to which two products of matrices blur a picture in less time."""
 _LOW, _HIGH = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
@@ -71,4 +73,8 @@ def ssim(one: Local, other: Local, gain: float = 1.0, offset: float = 0.0) -> Pl
 
 
 def _blurred(values: Plane) -> Plane:
+    height, width = values.shape
+    if max(height, width) <= _SMALL:
+        down, across = (gaussian_matrix(size, _SIGMA, WINDOW, "symmetric") for size in (height, width))
+        return np.asarray(down @ values @ across.T, np.float32)
     return blurred(values, _SIGMA, WINDOW, "symmetric")
