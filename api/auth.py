@@ -20,8 +20,9 @@ from vitrine.services.settings import Settings
 
 Access = Literal["read", "write"]
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_KEY_HEADER = "X-API-Key"
 _key_header = APIKeyHeader(
-    name="X-API-Key",
+    name=_KEY_HEADER,
     auto_error=False,
     description="A key of VITRINE_API_KEYS. Scope `read` searches and reads; `write` also changes. "
     "Not needed where none is set.",
@@ -92,6 +93,12 @@ def require(access: Access) -> Callable[[Request, str | None], Awaitable[None]]:
         keys.check(key, access)
 
     return check
+
+
+def check_key(request: Request, access: Access) -> None:
+    """Raise as ``require`` does, for a route that reads its request itself."""
+    keys: KeyRing = request.app.state.keys
+    keys.check(request.headers.get(_KEY_HEADER) or None, access)
 
 
 READ, WRITE = Depends(require("read")), Depends(require("write"))

@@ -14,7 +14,7 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from vitrine.api.auth import Access, require
+from vitrine.api.auth import Access, check_key, require
 from vitrine.api.errors import UnsupportedMediaType, dump_json
 from vitrine.services.errors import BadRequest, TooLarge
 from vitrine.services.validation import Model, validated
@@ -126,15 +126,43 @@ class Route(APIRoute):
         return handle_limited
 
 
+def direct_route(access: Access) -> type[Route]:
+    """Return the class of routes that call their function themselves, once the key has the scope ``access``.
+
+    FastAPI's way to find a function's arguments takes a fifth of the processor time of a small search. Such a
+    function is ``async``, takes the request and the parameters of its path, and reads all else itself;
+    FastAPI documents it, and never calls it.
+    """
+
+    class DirectRoute(Route):
+        def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+            answer: Callable[..., Awaitable[Response]] = self.endpoint
+
+            async def handle(request: Request) -> Response:
+                limited = LimitedRequest(request.scope, request.receive)
+                limited.check_length()
+                check_key(limited, access)
+                return await answer(limited, **limited.path_params)
+
+            return handle
+
+    return DirectRoute
+
+
 def router(
-    tag: str, prefix: str = "", access: Access | None = None, *, deprecated: bool = False
+    tag: str,
+    prefix: str = "",
+    access: Access | None = None,
+    *,
+    deprecated: bool = False,
+    route_class: type[Route] = Route,
 ) -> APIRouter:
     """Return a router of such routes. ``access`` is the scope that all of them ask for."""
     return APIRouter(
         prefix=prefix,
         tags=[tag],
         dependencies=[Depends(require(access))] if access else [],
-        route_class=Route,
+        route_class=route_class,
         default_response_class=Json,
         deprecated=deprecated or None,
     )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from vitrine.api.bodies import SentForm, decoded_image, read_form
-from vitrine.api.deps import MetricsDep, RuntimeDep
+from vitrine.api.metrics import Metrics
 from vitrine.api.openapi import BINARY, TEXT, body_of
 from vitrine.api.responses import encoder_json, hits_json
-from vitrine.api.route import MULTIPART, Json, media_type, parse_json
+from vitrine.api.route import MULTIPART, Json, direct_route, media_type, parse_json
 from vitrine.api.route import router as new_router
 from vitrine.api.schemas.search import SearchBody, SearchOut
 from vitrine.services.category.filters import Conditions
@@ -24,7 +25,7 @@ from vitrine.services.runtime import Runtime
 from vitrine.services.search.searcher import SearchOptions, SearchResult
 from vitrine.services.validation import validated
 
-router = new_router("search", "/v1/categories/{category}", "read")
+router = new_router("search", "/v1/categories/{category}", "read", route_class=direct_route("read"))
 _ITEM = "file"
 _JSON_FIELDS = ("filter", "order_by", "vector", "positive", "negative")
 _FORM: dict[str, Any] = {
@@ -66,12 +67,7 @@ async def read_question(request: Request) -> Question:
     responses={200: {"model": SearchOut}},
     openapi_extra=body_of(SearchBody, form=_FORM, about=_ABOUT, required=False),
 )
-def search(
-    category: str,
-    runtime: RuntimeDep,
-    metrics: MetricsDep,
-    question: Annotated[Question, Depends(read_question)],
-) -> Response:
+async def search(request: Request, category: str) -> Response:
     """Search a category by one of ``text``, ``id``, ``vector``, ``image`` (or a ``file`` in a form) or
     ``positive`` examples. Without any of them: a listing, by id, in order of a field, or at random.
 
@@ -79,6 +75,11 @@ def search(
     ``bad_vector`` or ``bad_request``, 415 ``unsupported_format`` for a file that is not a picture, 409
     ``encoder_mismatch``, 503 ``model_unavailable``.
     """
+    question, state = await read_question(request), request.app.state
+    return await run_in_threadpool(_response, state.runtime, state.metrics, category, question)
+
+
+def _response(runtime: Runtime, metrics: Metrics, category: str, question: Question) -> Response:
     started = time.perf_counter()
     body = question.body
     if not body.asks and question.picture is None:
