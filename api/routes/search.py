@@ -111,9 +111,7 @@ async def searches(request: Request, category: str) -> Response:
     return await run_in_threadpool(_responses, state.runtime, state.metrics, category, body.searches)
 
 
-def _responses(
-    runtime: Runtime, metrics: Metrics, category: str, bodies: Sequence[SearchBody]
-) -> Response:
+def _responses(runtime: Runtime, metrics: Metrics, category: str, bodies: Sequence[SearchBody]) -> Response:
     started = time.perf_counter()
     results = search_all(runtime.searcher, category, [_ask(body) for body in bodies])
     encode_ms, search_ms = results[0].encode_ms, results[0].search_ms

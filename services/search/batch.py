@@ -122,7 +122,9 @@ class _Vectors:
         if ask.vector is not None:
             return Near(unit(ask.vector))
         if ask.fused and ask.id is not None:
-            return Fuse({name: self.stored[name, ask.id] for name in fused_names(cat, ask.fused, ask.options)})
+            return Fuse(
+                {name: self.stored[name, ask.id] for name in fused_names(cat, ask.fused, ask.options)}
+            )
         if ask.id is not None:
             return Near(self.stored[spec.name, ask.id])
         if not ask.positive:
