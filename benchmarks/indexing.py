@@ -1,10 +1,14 @@
-"""Images a second, from JPEG files to durable points: Vitrine, its encoder alone, and sentence-transformers
-on the same weights.
+"""Images a second, from JPEG files to durable points: Vitrine, its encoder alone, another version of Vitrine,
+and sentence-transformers on the same weights.
 
-Rounds are interleaved, so that a slow minute of the machine hits all alike; the medians are printed, of the
-rate and of the processor time an image takes in the measuring process (which other processes on the machine
-hardly change). sentence-transformers only computes embeddings here, Vitrine stores objects and points as
-well; its engine is a process of its own.
+Rounds are interleaved, every second one backwards, so that a slow minute of the machine hits all alike; the
+medians are printed, of the rate and of the processor time an image takes in all threads of the measuring
+process (which other processes on the machine hardly change). sentence-transformers only computes embeddings
+here, Vitrine stores objects and points as well; its engine is a process of its own.
+
+    python -m benchmarks.indexing --busy                    beside a process that keeps a core busy
+    git worktree add ../before v1.2.3
+    python -m benchmarks.indexing --against ../before       and that version, in a process of its own
 
 The peer is measured where it is installed; it is no dependency of the project:
 
@@ -16,12 +20,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +44,19 @@ from vitrine.services.settings import Settings
 
 BATCH = 32
 Results = dict[str, dict[str, dict[str, list[float]]]]
-Contender = Callable[[], float]
-"""Does one round of all files and gives its seconds, of the part that is measured."""
+OURS, ALONE = "Vitrine, files to durable points", "its encoder alone, pixels ready"
+THEIRS, THEIR_ENCODER = "the other version, files to durable points", "the other version's encoder alone"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one round of all files took, of the part that is measured: wall and processor seconds."""
+
+    wall: float
+    processor: float
+
+
+Contender = Callable[[], Spent]
 
 
 def main() -> None:
@@ -53,9 +72,17 @@ def main() -> None:
         "--model", type=Path, help="folder of a CLIP model (default: ViT-B/32 of random weights)"
     )
     parser.add_argument("--peers", type=Path, help="folder where sentence-transformers is installed")
+    parser.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="a checkout of another version, measured as well"
+    )
+    parser.add_argument("--busy", action="store_true", help="keep one core busy meanwhile")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser.add_argument("--child", nargs=3, metavar=("MODEL", "DATA", "THREADS"), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as work:
+    if args.child:
+        serve_rounds(Path(args.child[0]), Path(args.child[1]), int(args.child[2]))
+        return
+    with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as work, busy_core(args.busy):
         results = run(args, Path(work))
     show(results)
     if args.json:
@@ -68,9 +95,10 @@ def run(args: argparse.Namespace, work: Path) -> Results:
     peers = load_peers(args.peers, model)
     results: Results = {}
     with ExitStack() as stack:
-        settings = Settings(data=work / "data", encoder=f"clip={model}", threads=args.threads, _env_file=None)  # type: ignore[call-arg,unused-ignore]
-        runtime = stack.enter_context(open_runtime(settings))
-        encoder = runtime.encoders.get(settings.encoder)
+        ours = stack.enter_context(Local.opened(model, work / "data", args.threads))
+        theirs = None
+        if args.against:
+            theirs = stack.enter_context(Other.started(args.against, model, work / "other", args.threads))
         for label, count, size in (
             ("500x375", args.images, SMALL),
             ("12 megapixels", args.large_images, LARGE),
@@ -78,14 +106,13 @@ def run(args: argparse.Namespace, work: Path) -> Results:
             if not count:
                 continue
             paths = make_photos(work / label, count, size)
-            pixels = [_prepared(encoder, paths[number % 16]) for number in range(count)]
-            contenders = {
-                "Vitrine, files to durable points": lambda label=label: vitrine(
-                    runtime, encoder, work / label, args.batch_size
-                ),
-                "its encoder alone, pixels ready": lambda: encoder_alone(encoder, pixels),  # noqa: B023
-                **{name: lambda encode=encode: peer(encode, paths) for name, encode in peers.items()},  # type: ignore[misc]  # noqa: B023
-            }
+            contenders: dict[str, Contender] = {}
+            versions: list[tuple[Local | Other, str, str]] = [(ours, OURS, ALONE)]
+            versions += [(theirs, THEIRS, THEIR_ENCODER)] if theirs else []
+            for version, whole, encoder in versions:
+                contenders[whole] = partial(version.index, work / label, args.batch_size)
+                contenders[encoder] = partial(version.encode, work / label, count)
+            contenders |= {name: partial(peer, encode, paths) for name, encode in peers.items()}
             results[label] = interleaved(contenders, args.rounds, count)
     return results
 
@@ -93,48 +120,152 @@ def run(args: argparse.Namespace, work: Path) -> Results:
 def interleaved(
     contenders: dict[str, Contender], rounds: int, count: int
 ) -> dict[str, dict[str, list[float]]]:
-    """Images a second and processor milliseconds an image, by contender: all once a round, after one that is
-    not counted."""
+    """Images a second and processor milliseconds an image, by contender: all once a round, every second round
+    backwards, after one that is not counted."""
     found: dict[str, dict[str, list[float]]] = {name: {"rate": [], "cpu_ms": []} for name in contenders}
     for number in range(rounds + 1):
-        for name, contender in contenders.items():
-            before = time.process_time()
-            rate = count / contender()
-            cpu_ms = (time.process_time() - before) * 1000 / count
+        for name in list(contenders)[:: -1 if number % 2 else 1]:
+            spent = contenders[name]()
+            rate = count / spent.wall
             if number:
                 found[name]["rate"].append(round(rate, 2))
-                found[name]["cpu_ms"].append(round(cpu_ms, 2))
+                found[name]["cpu_ms"].append(round(spent.processor * 1000 / count, 2))
             print(f"  {name}: {rate:.1f} images/s" + ("" if number else " (warming up)"), file=sys.stderr)
     return found
 
 
-def vitrine(runtime: Runtime, encoder: BatchedEncoder, folder: Path, batch_size: int) -> float:
-    """Index a folder into an empty category."""
-    runtime.catalog.create("bench", [encoder.spec])
-    started = time.perf_counter()
+@dataclass(frozen=True)
+class Local:
+    """This version, in this process."""
+
+    runtime: Runtime
+    encoder: BatchedEncoder
+
+    @classmethod
+    @contextmanager
+    def opened(cls, model: Path, data: Path, threads: int) -> Iterator[Local]:
+        """Open an empty data folder with the model of a folder."""
+        settings = Settings(data=data, encoder=f"clip={model}", threads=threads, _env_file=None)  # type: ignore[call-arg,unused-ignore]
+        with open_runtime(settings) as runtime:
+            yield cls(runtime, runtime.encoders.get(settings.encoder))
+
+    def index(self, folder: Path, batch_size: int) -> Spent:
+        """Index a folder into an empty category."""
+        self.runtime.catalog.create("bench", [self.encoder.spec])
+        spent = _spent(lambda: _index(self.runtime, folder, batch_size))
+        self.runtime.catalog.delete("bench")
+        return spent
+
+    def encode(self, folder: Path, count: int) -> Spent:
+        """Encode pixels that are decoded and fitted already."""
+        paths = sorted(folder.iterdir())
+        few = [_prepared(self.encoder, path) for path in paths[:16]]
+        pixels = [few[number % len(few)] for number in range(count)]
+
+        def encode() -> None:
+            for at in range(0, len(pixels), BATCH):
+                self.encoder.encode_prepared(pixels[at : at + BATCH])
+
+        return _spent(encode)
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another version, in a process of its own that does a round when it is told to, a line each."""
+
+    process: subprocess.Popen[str]
+
+    @classmethod
+    @contextmanager
+    def started(cls, checkout: Path, model: Path, data: Path, threads: int) -> Iterator[Other]:
+        """Start this script on the code of another checkout."""
+        # this script with the package of the other checkout, which its own folder would hide
+        home = data.parent / "other-code"
+        home.mkdir()
+        (home / "vitrine").symlink_to((checkout / "vitrine").resolve(), target_is_directory=True)
+        shown = [str(home), str(Path(__file__).parents[1])]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.indexing",
+            "--child",
+            str(model),
+            str(data),
+            str(threads),
+        ]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=home,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(shown)},
+        )
+        try:
+            yield cls(process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+
+    def index(self, folder: Path, batch_size: int) -> Spent:
+        """As Local.index."""
+        return self._ask(["index", str(folder), batch_size])
+
+    def encode(self, folder: Path, count: int) -> Spent:
+        """As Local.encode."""
+        return self._ask(["encode", str(folder), count])
+
+    def _ask(self, task: list[str | int]) -> Spent:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(json.dumps(task), file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit("the other version ended: see its message above")
+        return Spent(*json.loads(answer))
+
+
+def serve_rounds(model: Path, data: Path, threads: int) -> None:
+    """What the process of another version does: a round for each line that comes."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    with Local.opened(model, data, threads) as version:
+        for line in sys.stdin:
+            kind, folder, number = json.loads(line)
+            spent = (version.index if kind == "index" else version.encode)(Path(folder), number)
+            print(json.dumps([spent.wall, spent.processor]), file=answers, flush=True)
+
+
+@contextmanager
+def busy_core(wanted: bool) -> Iterator[None]:
+    """Keep a core busy, if wanted, with work that never waits."""
+    if not wanted:
+        yield
+        return
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def peer(encode: Callable[[list[Image.Image]], Any], paths: Sequence[Path]) -> Spent:
+    """What its users write: open the files, encode the list."""
+    return _spent(lambda: encode([Image.open(path) for path in paths]))
+
+
+def _spent(work: Callable[[], object]) -> Spent:
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return Spent(time.perf_counter() - wall, time.process_time() - processor)
+
+
+def _index(runtime: Runtime, folder: Path, batch_size: int) -> None:
     report = index_images(open_source(folder), runtime, "bench", batch_size=batch_size)
-    seconds = time.perf_counter() - started
-    runtime.catalog.delete("bench")
     if report.status != "complete":
         raise SystemExit(report.summary())
     stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in report.stages.items())
     print(f"    seconds of work: {stages}", file=sys.stderr)
-    return seconds
-
-
-def encoder_alone(encoder: BatchedEncoder, pixels: Sequence[Prepared]) -> float:
-    """Encode pixels that are decoded and fitted already."""
-    started = time.perf_counter()
-    for at in range(0, len(pixels), BATCH):
-        encoder.encode_prepared(pixels[at : at + BATCH])
-    return time.perf_counter() - started
-
-
-def peer(encode: Callable[[list[Image.Image]], Any], paths: Sequence[Path]) -> float:
-    """What its users write: open the files, encode the list."""
-    started = time.perf_counter()
-    encode([Image.open(path) for path in paths])
-    return time.perf_counter() - started
 
 
 def load_peers(folder: Path | None, model: Path) -> dict[str, Callable[[list[Image.Image]], Any]]:
@@ -167,7 +298,8 @@ def _encode_with(model: Any) -> Callable[[list[Image.Image]], Any]:
 def show(results: Results) -> None:
     for label, contenders in results.items():
         print(f"\n{label} JPEG: images/s (median; least to most) and processor time an image")
-        own = statistics.median(contenders["Vitrine, files to durable points"]["rate"])
+        own = statistics.median(contenders[OURS]["rate"])
+        own_cpu = statistics.median(contenders[OURS]["cpu_ms"])
         for name, found in contenders.items():
             middle, spread = (
                 statistics.median(found["rate"]),
@@ -175,8 +307,8 @@ def show(results: Results) -> None:
             )
             cpu = statistics.median(found["cpu_ms"])
             print(
-                f"  {name:<42} {middle:8.1f}   {spread:<16} {cpu:6.1f} ms   Vitrine is "
-                f"{own / middle:.2f} of it"
+                f"  {name:<42} {middle:8.1f}   {spread:<16} {cpu:6.1f} ms   Vitrine: "
+                f"{own / middle:.2f} of its rate, {own_cpu / cpu:.2f} of its processor time"
             )
 
 

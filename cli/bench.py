@@ -55,10 +55,12 @@ def timing(
     Search is the median time of a query for the ten nearest.
     """
     from vitrine.indexer.timing import TASKS, draw_timing, indexer_tasks, time_tasks
+    from vitrine.services.extras import require_extra
     from vitrine.services.files import PLOTS, check_ending
 
     if to is not None:
         check_ending(to, "a plot", PLOTS)
+        require_extra("matplotlib", "cluster")  # said before the work, not after
     wanted = [word.strip() for word in tasks.split(",") if word.strip()]
     unknown = [word for word in wanted if word not in TASKS]
     if unknown or not wanted:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
 from vitrine.services.category.catalog import Catalog
+from vitrine.services.encoders.compiled.choose import WITHOUT_TORCH, choose_runtime, has_torch
 from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.precision import choose_device, choose_precision, cpu_flags
 from vitrine.services.encoders.reference import PRESETS, EncoderReference, parse_reference
@@ -124,6 +125,8 @@ def run_checks(settings: Settings) -> Iterator[Check]:
         yield from _check_categories(settings)
     yield _check_default_encoder(settings)
     yield _check_precision(settings)
+    if choose_runtime(settings.runtime, settings.device) == "torch" and not has_torch():
+        yield Check("runtime", "failed", WITHOUT_TORCH)
 
 
 def find_model(reference: EncoderReference, settings: Settings) -> ResolvedModel | None:
@@ -259,7 +262,8 @@ def _check_default_encoder(settings: Settings) -> Check:
 
 
 def _check_precision(settings: Settings) -> Check:
-    device = choose_device(settings.device)
+    # OpenVINO computes on the processor, and torch takes seconds to ask for a GPU
+    device = "cpu" if settings.runtime == "openvino" else choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     able = sorted(cpu_flags() & {"amx_bf16", "avx512_bf16"})
     if settings.precision != "auto":

@@ -46,12 +46,7 @@ def from_extra(extra: Extra) -> Iterator[None]:
         package = PACKAGES.get((error.name or "").partition(".")[0])
         if package is None:
             raise
-        raise MissingExtra(
-            f"This needs {package}, which is not installed: install the extra {extra} (pip install "
-            f"'vitrine[{extra}]').",
-            extra=extra,
-            package=package,
-        ) from error
+        raise _missing(package, extra) from error
 
 
 def load_extra(module: str, extra: Extra) -> Any:
@@ -64,9 +59,28 @@ def load_extra(module: str, extra: Extra) -> Any:
         return import_module(module)
 
 
+def require_extra(library: str, extra: Extra) -> None:
+    """Raise ``MissingExtra`` where a library, by its name in ``PACKAGES``, is not installed. Nothing is
+    imported: for work that needs the library only at its end.
+
+    >>> require_extra("json", "cluster")
+    """
+    if not has_library(library):
+        raise _missing(PACKAGES.get(library, library), extra)
+
+
 def has_library(name: str) -> bool:
     """Return whether a library, by its name in ``PACKAGES``, is installed; it is not imported."""
     try:
         return find_spec(name) is not None
     except ValueError:  # a module without a spec, or None in its place
         return False
+
+
+def _missing(package: str, extra: Extra) -> MissingExtra:
+    return MissingExtra(
+        f"This needs {package}, which is not installed: install the extra {extra} (pip install "
+        f"'vitrine[{extra}]').",
+        extra=extra,
+        package=package,
+    )

@@ -92,7 +92,11 @@ def dendrogram(
     into clusters."""
     from vitrine.indexer.enrich.clusters.compare import make_dendrogram
     from vitrine.indexer.export.clusters.plots import write_dendrogram
+    from vitrine.services.extras import require_extra
+    from vitrine.services.files import PLOTS
 
+    if any(path.suffix.lower() in PLOTS for path in to or ()):
+        require_extra("matplotlib", "cluster")  # said before the work, not after
     with stores(ctx) as runtime, telling(as_json) as tell:
         found = make_dendrogram(runtime, category, options, using=using, tell=tell)
     for path in to or ():

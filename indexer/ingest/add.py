@@ -9,6 +9,7 @@ from pathlib import Path
 from vitrine.indexer.ingest.pipeline import BATCH_SIZE, index_images
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.report import IndexReport, NearDuplicates, RefusedFile
+from vitrine.indexer.job.same_vectors import check_same_vectors
 from vitrine.indexer.job.search_index import build_search_index
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import Source
@@ -32,8 +33,10 @@ def add_images(
     """Index a source as ``index_images`` does. Ctrl-C ends it after the batch that is being written.
 
     ``refused``: a file that gets what was refused and why, one JSON object a line. ``note`` is given what a
-    person who waits should know.
+    person who waits should know. Raises ``EncoderMismatch`` where an encoder gives other vectors than those
+    of the images that are there.
     """
+    check_same_vectors(runtime, category)
     with ExitStack() as stack:
         on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
         report = index_images(

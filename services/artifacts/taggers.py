@@ -11,10 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vitrine.services.artifacts.store import (
     Arrays,
@@ -35,11 +32,15 @@ from vitrine.services.object_store.known import Known
 from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.words import composed
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 DIGITS = 5
 """Decimal places of a stored score."""
 _WEIGHT, _RUN = "weight", "heads"
 
-Scores = NDArray[np.float32]
+Scores: TypeAlias = "NDArray[np.float32]"
 """(n, heads) in 0..1; row i belongs to embedding i, column j to head j."""
 
 
@@ -95,12 +96,16 @@ class HeadSet:
         self.using = heads[0].using
         self.tags = tuple(head.tag for head in heads)
         # the calibration is linear on the margin: it goes into weight and bias
+        import numpy as np
+
         self._weight = np.stack([head.slope * head.weight for head in heads]).T.astype(np.float32)
         self._bias = np.array([head.slope * head.bias + head.offset for head in heads], np.float32)
 
     def scores(self, embeddings: Embeddings) -> Scores:
         """Return the scores (n, heads) in 0..1 for embeddings (n, dim)."""
         margins = embeddings @ self._weight + self._bias
+        import numpy as np
+
         scores: Scores = 0.5 * (1.0 + np.tanh(0.5 * margins))  # the logistic function, without overflow
         return scores
 
@@ -125,7 +130,7 @@ class _TrainingRuns(ArtifactStore[Heads]):
         trees, weights = [], {}
         for row, head in enumerate(artifact.values()):
             trees.append({name: value for name, value in vars(head).items() if name != _WEIGHT})
-            weights[f"{_WEIGHT}.{row}"] = head.weight.astype(np.float32)
+            weights[f"{_WEIGHT}.{row}"] = head.weight.astype("float32")
         return {"heads": trees}, weights
 
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> Heads:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import numpy as np
-
 from vitrine.services.category.catalog import Category
 from vitrine.services.domain import Embedding, Embeddings, EncoderSpec, Fuse, Near, Query, Recommend
 from vitrine.services.errors import BadRequest
@@ -129,6 +127,8 @@ class _Vectors:
             return Near(self.stored[spec.name, ask.id])
         if not ask.positive:
             raise BadRequest("Each search asks by one of text, id, vector, image and positive.")
+        import numpy as np
+
         return Recommend(
             np.stack([self.stored[spec.name, id] for id in ask.positive]),
             np.stack([self.stored[spec.name, id] for id in ask.negative]) if ask.negative else None,

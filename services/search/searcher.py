@@ -4,12 +4,11 @@ facets."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from vitrine.services.artifacts.clusters import ClusterStore
 from vitrine.services.artifacts.duplicates import DuplicateStore
@@ -34,12 +33,9 @@ from vitrine.services.domain import (
     Recommend,
 )
 from vitrine.services.encoders.base import TextEncoder
-from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
 from vitrine.services.filters.conditions import Filter, Range
-from vitrine.services.images.open import DecodeBudget, ImageLimits, open_image
 from vitrine.services.search.collapse import collapsed
-from vitrine.services.search.diversity import diversified
 from vitrine.services.search.score_validity import (
     index_sources,
     is_score,
@@ -50,6 +46,12 @@ from vitrine.services.values.field_paths import value_at
 from vitrine.services.values.kinds import HELD
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
 from vitrine.services.vector_store.fields import COUNTABLE, filter_fields
+
+if TYPE_CHECKING:  # a listing needs no arrays, no pictures and no encoders
+    import numpy as np
+
+    from vitrine.services.encoders.pool import EncoderPool
+    from vitrine.services.images.budget import DecodeBudget, ImageLimits
 
 MAX_BINS = 200
 CLUSTER_FIELD = ("cluster.", "cluster:")
@@ -107,7 +109,8 @@ class Bin:
 
 @dataclass(frozen=True, eq=False)
 class Searcher:
-    """Searches categories. Thread-safe.
+    """Searches categories. Thread-safe. ``encoders`` gives the pool, which is not made before a search needs
+    it.
 
     All methods raise ``NotFound`` (no such category), ``UnknownVector``, ``UnknownField``, ``BadRequest``
     (options out of range).
@@ -115,7 +118,7 @@ class Searcher:
 
     catalog: Catalog
     vectors: VectorStore
-    encoders: EncoderPool
+    encoders: Callable[[], EncoderPool]
     taggers: TaggerStore
     clusters: ClusterStore
     duplicates: DuplicateStore
@@ -145,7 +148,7 @@ class Searcher:
         encoder reads no text."""
         if not all(text.strip() for text in texts):
             raise BadRequest("The text is empty: describe what to look for.")
-        encoder = self.encoders.for_category(spec) if "text" in spec.modalities else None
+        encoder = self.encoders().for_category(spec) if "text" in spec.modalities else None
         if not isinstance(encoder, TextEncoder):
             able = ", ".join(other.name for other in cat.encoders if "text" in other.modalities)
             raise UnsupportedQuery(
@@ -257,6 +260,8 @@ class Searcher:
     def embeddings(self, category: str, ids: Sequence[str], using: str | None = None) -> Embeddings:
         """Return the stored vectors of images, (n, dim), in the order of ``ids``. ``NotFound`` for an image
         that is not there or lacks the vector."""
+        import numpy as np
+
         cat = self.catalog.get(category)
         spec = cat.encoder(using)
         rows = self._stored(cat, ids, spec.name)
@@ -296,6 +301,8 @@ class Searcher:
     ) -> list[Bin]:
         """Return the numbers of images by value of a number, in ``bins`` equal bins from ``lower`` to
         ``upper`` (0..1 for scores and quality, else the least and greatest value found)."""
+        import numpy as np
+
         cat = self.catalog.get(category)
         if not 1 <= bins <= MAX_BINS:
             raise BadRequest(f"bins must be in 1..{MAX_BINS}, not {bins}.")
@@ -358,11 +365,15 @@ class Searcher:
 
     def encode_images(self, spec: EncoderSpec, files: Sequence[bytes]) -> Embeddings:
         """Return the vectors of pictures, (n, dim), given as the bytes of image files. ``ImageRefused``."""
+        from vitrine.services.images.open import open_image
+
         target = spec.preprocessing.target
         opened = [open_image(data, target=target, limits=self.limits, budget=self.budget) for data in files]
-        return self.encoders.for_category(spec).encode_images([each.image for each in opened])
+        return self.encoders().for_category(spec).encode_images([each.image for each in opened])
 
     def _examples(self, cat: Category, spec: EncoderSpec, examples: Sequence[str | bytes]) -> Embeddings:
+        import numpy as np
+
         ids = [example for example in examples if isinstance(example, str)]
         stored = dict(zip(ids, self._stored(cat, ids, spec.name), strict=True))
         rows = [stored[e] if isinstance(e, str) else self.encode_images(spec, [e])[0] for e in examples]
@@ -430,6 +441,8 @@ class Searcher:
         similar: dict[str, int] = {}
         read = partial(self.vectors.query, cat.name)
         if options.diversity is not None:
+            from vitrine.services.search.diversity import diversified
+
             read = partial(diversified, self.vectors, cat.name, diversity=options.diversity)
         if options.collapse:
             key = self.duplicates.collapsing_key(cat.name)
@@ -442,6 +455,8 @@ class Searcher:
 def unit(vector: Sequence[float] | Embedding) -> Embedding:
     """Return the vector divided by its L2 norm, float32. ``BadVector`` if it is not flat, not finite, or
     zero."""
+    import numpy as np
+
     wide = np.asarray(vector, dtype=np.float64)
     largest = np.abs(wide).max() if wide.ndim == 1 and wide.size else 0.0
     if not np.isfinite(largest) or largest == 0:

@@ -24,6 +24,15 @@ def test_a_table_a_plot_and_json(filled: Run, tmp_path: Path) -> None:
     )
 
 
+def test_a_plot_without_its_library_is_refused_before_the_work(
+    filled: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitrine.services.extras.has_library", lambda name: False)
+    monkeypatch.setattr("vitrine.indexer.timing.time_tasks", None)
+    answer = filled("bench", "timing", "-c", "shop", "--to", "plot.png")
+    assert answer.code == 1 and "missing_extra" in answer.err
+
+
 def test_what_cannot_be_timed(filled: Run) -> None:
     for arguments in (("--sizes", "many"), ("--tasks", "lunch"), ("--to", "plot.txt"), ("--sizes", "1")):
         answer = filled("bench", "timing", "-c", "shop", "--tasks", "clustering", *arguments)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Answer, Run, runner
+from vitrine.services import doctor as checks
 from vitrine.services.settings import Settings
 from vitrine.services.vector_store.edge.lock import DataLock
 
@@ -43,6 +44,15 @@ def test_a_healthy_machine_is_exit_0(doctor: Run) -> None:
     assert settings(answer).keys() == {
         str(field.validation_alias) for field in Settings.model_fields.values()
     }
+
+
+def test_settings_that_need_torch_fail_where_it_is_not_installed(
+    doctor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "has_torch", lambda: False)
+    assert "runtime" not in states(doctor("--json"))
+    answer = doctor("--json", env={"VITRINE_RUNTIME": "torch"})
+    assert (answer.code, states(answer)["runtime"]) == (1, "failed")
 
 
 def test_every_setting_says_where_it_comes_from_and_secrets_are_masked(doctor: Run, tmp_path: Path) -> None:

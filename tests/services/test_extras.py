@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import tomllib
@@ -13,7 +14,7 @@ from tests.indexer.enrich.clusters.blobs import blobs
 from vitrine.indexer.enrich.clusters.flat.flat import fit
 from vitrine.indexer.sources.tables import open_table
 from vitrine.services.errors import MissingExtra
-from vitrine.services.extras import PACKAGES, from_extra, load_extra
+from vitrine.services.extras import PACKAGES, from_extra, load_extra, require_extra
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("vitrine", "services", "indexer", "training", "api", "cli", "data")
@@ -48,6 +49,24 @@ def test_a_parquet_file_names_its_extra(tmp_path: Path, monkeypatch: pytest.Monk
         open_table(table)
 
 
+def test_a_library_is_asked_for_before_work_that_needs_it_at_its_end() -> None:
+    with pytest.raises(MissingExtra, match=r"nowhere.*pip install 'vitrine\[train\]'"):
+        require_extra("nowhere", "train")
+    require_extra("json", "train")
+
+
+def test_a_module_that_trains_names_the_extra_where_it_imports_a_library() -> None:
+    """An import at the top, without ``from_extra``, would end a command with "No module named 'torch'"."""
+    trains = [path for part in ("indexer", "training", "api", "cli") for path in (ROOT / part).rglob("*.py")]
+    assert len(trains) > 100
+    for path in trains:
+        body = ast.parse(path.read_text()).body
+        named = [alias.name for node in body if isinstance(node, ast.Import) for alias in node.names]
+        named += [node.module or "" for node in body if isinstance(node, ast.ImportFrom)]
+        bare = {name.partition(".")[0] for name in named} & PACKAGES.keys()
+        assert not bare, f"{path}: {bare} outside of `with from_extra(...)`"
+
+
 def test_every_library_comes_with_the_extra_that_its_sentence_names() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = {(path, *pair) for path in sources() for pair in imports_from_extras(path.read_text())}
@@ -62,7 +81,7 @@ def sources() -> list[Path]:
 
 def imports_from_extras(source: str) -> set[tuple[str, str]]:
     """(module, extra) of each import that says which extra it needs."""
-    found = set(re.findall(r'load_extra\(\s*"(\w+)[\w.]*", "(\w+)"\s*\)', source))
+    found = set(re.findall(r'(?:load|require)_extra\(\s*"(\w+)[\w.]*", "(\w+)"\s*\)', source))
     for extra, block in re.findall(r'from_extra\("(\w+)"\):\n((?: +(?:import|from) .*\n)+)', source):
         found |= {(module, extra) for module in re.findall(r"^ +(?:import|from) (\w+)", block, re.MULTILINE)}
     return found

@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from vitrine.services.encoders.families.autoencoder import (
     CONFIG,
     GROUPS,
@@ -22,7 +19,12 @@ from vitrine.services.encoders.families.autoencoder import (
     AutoencoderConfig,
 )
 from vitrine.services.errors import BadRequest
+from vitrine.services.extras import from_extra
 from vitrine.services.files import make_folder
+
+with from_extra("train"):
+    import torch
+    from torch import nn
 
 _MIN_SIZE, _MAX_SIZE = 16, 512
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import nn
 
 from vitrine.services.domain import Embeddings
 from vitrine.services.errors import BadRequest
+from vitrine.services.extras import from_extra
+
+with from_extra("train"):
+    import torch
+    from torch import nn
 
 Activation = Literal["relu", "gelu"]
 _ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU}

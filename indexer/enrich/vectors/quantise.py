@@ -15,6 +15,7 @@ from vitrine.services.encoders.compiled.quantise import Judgement, keep_int8, qu
 from vitrine.services.encoders.preprocess import Pixels
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.errors import BadRequest, ImageRefused, NotFound
+from vitrine.services.extras import require_extra
 from vitrine.services.images.open import open_image
 from vitrine.services.runtime import Runtime
 
@@ -46,6 +47,7 @@ def quantise_encoder(
             f"The encoder {spec.name} is not run by OpenVINO from its weights: it cannot be quantised.",
             using=spec.name,
         )
+    require_extra("nncf", "train")  # said before the pictures are read, not after
     tell(f"Reading up to {images} pictures.")
     pixels = list(islice(_pixels(runtime, category, encoder, spec), images))
     if len(pixels) < LEAST_IMAGES:

@@ -11,6 +11,12 @@ from vitrine.services.encoders.precision import choose_device
 Runtime = Literal["openvino", "torch"]
 WantedRuntime = Literal["auto", "openvino", "torch"]
 
+WITHOUT_TORCH = (
+    "VITRINE_RUNTIME=torch and a CUDA device need torch, which is not installed: pip install "
+    "'vitrine[train]', or set VITRINE_RUNTIME and VITRINE_DEVICE to auto."
+)
+"""What is said where the settings ask for torch and it is not installed."""
+
 
 def choose_runtime(wanted: WantedRuntime, device: str, *, training: bool = False) -> Runtime:
     """Return the runtime to use. ``device``: auto, cpu or cuda[:N].

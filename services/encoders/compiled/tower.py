@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +27,29 @@ class Streams:
 
     Passes of one thread never wait for each other, so work elsewhere on the machine slows them down by its
     share alone; a pass on all cores waits for the slowest of them after each layer.
+
+    ``few``: fewer inputs than this go one by one, until more have been asked for at once. OpenVINO packs a
+    large network's weights once for single inputs and once more for several, as each kind is first met; a
+    process that answers queries then holds only the first, one that indexes only the second.
     """
 
     count: int
     slices: Mapping[Precision, int]
+    few: Mapping[Precision, int] = field(default_factory=dict)
+
+    def cut(self, count: int, precision: Precision, *, several: bool) -> list[int]:
+        """Return the sizes of the slices that ``count`` inputs go in: as many to each stream, alike in size.
+        ``several``: more than a few were asked for before.
+
+        >>> Streams(2, {"float32": 8}).cut(18, "float32", several=False)
+        [5, 5, 4, 4]
+        """
+        few = self.few.get(precision, 0)
+        if count < few and not several:
+            return [1] * count
+        parts = self.count * -(-count // (self.count * self.slices[precision]))
+        parts = max(1, min(parts, count // 2 if few else count))
+        return [count // parts + (number < count % parts) for number in range(parts)]
 
 
 class Tower:
@@ -42,14 +62,15 @@ class Tower:
     def __init__(
         self, model: ov.Model, dim: int, streams: Streams, release: Callable[[], object] | None = None
     ) -> None:
-        """``release`` is called after the first pass: the compiled graph has packed the weights by then, and
-        what they were read from need not stay in memory."""
+        """``release`` is called after a pass that packed the weights: what they were read from need not stay
+        in memory."""
         self._model = model
         self._release = release
         self._dim = dim
         self._streams = streams
         self._precision: Precision = "float32"
         self._queue: Any = None
+        self._several = False
         self._rows: Embeddings = np.empty((0, dim), np.float32)
 
     @property
@@ -64,24 +85,27 @@ class Tower:
     def round_to(self, precision: Precision) -> None:
         """Compute in this number format from now on; what was compiled for another is given up."""
         if precision != self._precision:
-            self._precision, self._queue = precision, None
+            self._precision, self._queue, self._several = precision, None, False
 
     def __call__(self, inputs: Sequence[NDArray[Any]] | NDArray[Any]) -> Embeddings:
         """Return (n, dim) float32, row i for input i. All inputs have the same shape and type."""
         if not len(inputs):
             return np.empty((0, self._dim), np.float32)
-        first = self._queue is None
+        packs = self._queue is None
         queue = self._compiled()
         rows = self._rows = np.empty((len(inputs), self._dim), np.float32)
-        step = min(self._streams.slices[self._precision], -(-len(inputs) // self._streams.count))
-        slices = [np.stack(list(inputs[at : at + step])) for at in range(0, len(inputs), step)]
+        sizes = self._streams.cut(len(inputs), self._precision, several=self._several)
+        packs |= max(sizes) > 1 and not self._several
+        self._several |= max(sizes) > 1
+        ends = np.cumsum(sizes)
+        slices = [np.stack(list(inputs[end - size : end])) for size, end in zip(sizes, ends, strict=True)]
         try:
-            for number, part in enumerate(slices):  # they are read in place, so the list keeps them
-                queue.start_async({0: part}, number * step, share_inputs=True)
+            for part, end in zip(slices, ends, strict=True):  # they are read in place, so the list keeps them
+                queue.start_async({0: part}, int(end) - len(part), share_inputs=True)
         finally:
             queue.wait_all()
         self._rows = np.empty((0, self._dim), np.float32)
-        if first and self._release:
+        if packs and self._release:
             self._release()
         return rows
 
@@ -126,5 +150,5 @@ def reads_pixels(model: ov.Model, preprocessing: Preprocessing) -> ov.Model:
 
 
 def weight_bytes(model: ov.Model) -> int:
-    """Return how many bytes a graph's constants have."""
-    return sum(op.get_byte_size() for op in model.get_ops() if op.get_type_name() == "Constant")
+    """Return how many bytes a graph's constants have in float32, however they are kept."""
+    return sum(4 * math.prod(op.shape) for op in model.get_ops() if op.get_type_name() == "Constant")

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitrine.services.encoders.compiled.choose import choose_runtime, has_torch
+from vitrine.services.encoders.compiled.choose import WITHOUT_TORCH, choose_runtime, has_torch
 from vitrine.services.encoders.families.metric_config import KIND as METRIC
 from vitrine.services.encoders.folders.layout import read_layout
 from vitrine.services.encoders.graphs.makers import makers
 from vitrine.services.encoders.reference import COLOUR_MODEL, DEMO_MODEL, EncoderReference
 from vitrine.services.encoders.registry import EncoderFamily
 from vitrine.services.encoders.resolve import ResolvedModel, resolve_folder
-from vitrine.services.errors import ModelUnavailable
+from vitrine.services.errors import MissingExtra, ModelUnavailable
 
 if TYPE_CHECKING:
     from vitrine.services.encoders.base import Encoder
@@ -122,6 +122,8 @@ class TransformersFamily(EncoderFamily):
 
     def load(self, reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder:
         if not has_torch():
+            if choose_runtime(loader.runtime, loader.device) == "torch":
+                raise MissingExtra(WITHOUT_TORCH, extra="train", package="torch")
             kind = read_layout(found.folder).config.get("model_type") or "model of an unknown kind"
             raise ModelUnavailable(
                 f"{found.path} is a {kind}, which runs only with torch and transformers: "

@@ -114,7 +114,7 @@ def text_tower(tensors: Tensors, side: TextSide) -> TextTower:
     count = ops.gather(ops.shape_of(ids), layers.wholes(1), layers.whole(0))
     table = layers.constant(weights("embeddings.position_embedding.weight", side.length, width))
     places = ops.slice(table, layers.wholes(0), count, layers.wholes(1), layers.wholes(0))
-    words = layers.constant(weights("embeddings.token_embedding.weight", side.ids, width))
+    words = layers.constant(weights.stored("embeddings.token_embedding.weight", side.ids, width))
     x = ops.add(ops.gather(words, ids, layers.whole(0)), places)
     x = stack(x, weights, tower, causal=True)
     # the norm is over each token alone, so that only the last of a text needs it

@@ -19,9 +19,29 @@ from vitrine.services.errors import ModelUnavailable
 
 
 def constant(values: NDArray[Any]) -> ov.Node:
-    """Return an array as a node, without a copy where the array lies in memory as the graph wants it."""
+    """Return an array as a node, without a copy where the array lies in memory as the graph wants it.
+
+    Halves (float16, or bfloat16 as uint16) stay halves in memory and are float32 in what the graph computes.
+    """
     array = np.ascontiguousarray(values) if values.ndim else values
-    return ops.constant(array, shared_memory=bool(array.ndim) and array.flags.aligned)
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    shared = bool(array.ndim) and array.flags.aligned
+    if array.dtype == np.uint16:
+        bits = ov.Tensor(array, ov.Shape(array.shape), ov.Type.bf16)
+        return _widened(ops.constant(bits, shared_memory=shared))
+    node = ops.constant(array, shared_memory=shared)
+    return _widened(node) if array.dtype == np.float16 else node
+
+
+def _widened(halves: ov.Node) -> ov.Node:
+    """Return halves as float32, marked as openvino's own compressed files are.
+
+    Without the mark openvino keeps a float32 copy of them beside the one that it packs for its products.
+    """
+    node = ops.convert(halves, "f32")
+    node.get_rt_info()["decompression_0"] = True
+    return node
 
 
 def number(value: float) -> ov.Node:
@@ -53,7 +73,7 @@ def linear(
     x: ov.Node, weights: Tensors, name: str, inputs: int, outputs: int, *, bias: bool = True
 ) -> ov.Node:
     """Return ``x`` times a matrix, plus a bias."""
-    y = ops.matmul(x, constant(weights(f"{name}.weight", outputs, inputs)), False, True)
+    y = ops.matmul(x, constant(weights.stored(f"{name}.weight", outputs, inputs)), False, True)
     return ops.add(y, constant(weights(f"{name}.bias", outputs))) if bias else y
 
 

@@ -104,7 +104,13 @@ class _Names:
         return self._weights.has(self._stored(name))
 
     def __call__(self, name: str) -> NDArray[np.float32]:
-        tensor = self._weights(self._stored(name))
+        return self._part(name, self._weights(self._stored(name)))
+
+    def stored(self, name: str) -> NDArray[Any]:
+        return self._part(name, self._weights.stored(self._stored(name)))
+
+    def _part(self, name: str, tensor: NDArray[Any]) -> NDArray[Any]:
+        """Return what ``name`` means of the tensor that holds it."""
         if name in ("visual_projection.weight", "text_projection.weight"):
             return tensor.T
         stacked = re.search(r"\.self_attn\.([qkv])_proj\.", name)

@@ -88,7 +88,7 @@ def _text_tower(tensors: Tensors, texts: Config, dim: int) -> TextTower:
     length, width = texts.whole("max_position_embeddings", 64), tower.width
     weights = tensors.under("text_model.")
     ids = ops.parameter([-1, length], np.int64, "ids")
-    words = weights("embeddings.token_embedding.weight", texts.whole("vocab_size", 32000), width)
+    words = weights.stored("embeddings.token_embedding.weight", texts.whole("vocab_size", 32000), width)
     places = weights("embeddings.position_embedding.weight", length, width)
     x = ops.gather(layers.constant(words), ids, layers.whole(0))
     x = stack(ops.add(x, layers.constant(places[None])), weights, tower)

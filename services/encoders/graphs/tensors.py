@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ class Source(Protocol):
     def has(self, name: str) -> bool: ...
 
     def __call__(self, name: str) -> NDArray[np.float32]: ...
+
+    def stored(self, name: str) -> NDArray[Any]: ...
 
 
 class Tensors:
@@ -55,11 +57,21 @@ class Tensors:
 
     def __call__(self, name: str, *shape: int) -> NDArray[np.float32]:
         """Return a tensor of this shape. ModelUnavailable where it has another, or cannot be read."""
+        return self._checked(name, self._source, shape)
+
+    def stored(self, name: str, *shape: int) -> NDArray[Any]:
+        """As a call, but in the format of the file: see Weights. For large tensors that the graph takes as
+        they are."""
+        return self._checked(name, self._source.stored, shape)
+
+    def _checked(
+        self, name: str, read: Callable[[str], NDArray[Any]], shape: tuple[int, ...]
+    ) -> NDArray[Any]:
         full = self._prefix + name
         if not self._source.has(full):
             self._missing.append(full)
             return np.zeros(shape, np.float32)
-        tensor = self._source(full)
+        tensor = read(full)
         if tensor.shape != shape:
             raise ModelUnavailable(
                 f"{self._source.folder} has {full} in the shape {_shape(tensor.shape)}, and its config asks "

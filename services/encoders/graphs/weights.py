@@ -39,10 +39,10 @@ class _Stored:
 
 
 class Weights:
-    """Named tensors, read as float32 when asked for; the files are mapped, not loaded.
+    """Named tensors, read as float32 or as they are stored; the files are mapped, not loaded.
 
-    A tensor that is stored as float32 is a view of the file, which therefore must not be changed or cut while
-    the array, or a graph made of it, is in use; replacing the file by another is fine.
+    What needs no conversion is a view of the file, which therefore must not be changed or cut while the
+    array, or a graph made of it, is in use; replacing the file by another is fine.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -73,6 +73,14 @@ class Weights:
 
     def __call__(self, name: str) -> NDArray[np.float32]:
         """Return a tensor. ModelUnavailable where it is missing, damaged or quantised."""
+        values = self.stored(name)
+        if values.dtype == _HALF:
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        return values.astype(np.float32, copy=False)
+
+    def stored(self, name: str) -> NDArray[Any]:
+        """Return a tensor as its file keeps it, without a copy: float64, float32, float16, or uint16 that
+        are the bits of bfloat16. ModelUnavailable as above."""
         stored = self._tensors.get(name)
         if stored is None:
             raise ModelUnavailable(f"{self.folder} has no weights called {name}: its files are incomplete.")
@@ -87,13 +95,8 @@ class Weights:
                 f"{stored.file} is damaged: {name} has {stored.end - stored.start} bytes, not those of "
                 f"{count} numbers. Copy the file again."
             )
-        if stored.kind == "BF16":
-            halves = np.frombuffer(stored.data, _HALF, count, stored.start)
-            tensor = (halves.astype(np.uint32) << 16).view(np.float32)
-        else:
-            kind = _FLOATS[stored.kind]
-            tensor = np.frombuffer(stored.data, kind, count, stored.start).astype(np.float32, copy=False)
-        return tensor.reshape(stored.shape)
+        kind = _FLOATS.get(stored.kind, _HALF)
+        return np.frombuffer(stored.data, kind, count, stored.start).reshape(stored.shape)
 
     def release(self) -> None:
         """Give the memory of what was read so far back to the system, once a graph is compiled.

@@ -16,7 +16,7 @@ EDGE = 32
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a tiny model by its kind: clip, siglip, vit, vit_unpooled, dinov2, convnext, mobilenet,
-    clip_vision."""
+    clip_vision, and mobilenet_v1, for which there is no graph."""
     root = tmp_path_factory.mktemp("models")
 
     def folder(kind: str) -> Path:
@@ -78,6 +78,12 @@ def _write(kind: str, path: Path) -> None:
                 t.MobileNetV2Config(image_size=EDGE, depth_multiplier=0.25, finegrained_output=False)
             ),
             t.MobileNetV2ImageProcessorPil(
+                size={"shortest_edge": 40}, crop_size={"height": EDGE, "width": EDGE}
+            ),
+        ),
+        "mobilenet_v1": lambda: (
+            t.MobileNetV1Model(t.MobileNetV1Config(image_size=EDGE, depth_multiplier=0.25)),
+            t.MobileNetV1ImageProcessorPil(
                 size={"shortest_edge": 40}, crop_size={"height": EDGE, "width": EDGE}
             ),
         ),

@@ -21,7 +21,7 @@ from vitrine.services.encoders.families import built_in
 from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference, parse_reference
 from vitrine.services.encoders.torch_encoder import TorchEncoder
-from vitrine.services.errors import EncoderMismatch, ModelUnavailable
+from vitrine.services.errors import EncoderMismatch, MissingExtra, ModelUnavailable
 
 TinyModel = Callable[[str], Path]
 Photos = list[Image.Image]
@@ -135,10 +135,19 @@ def test_training_gets_torch_whatever_is_wanted(tiny_model: TinyModel) -> None:
 def test_what_has_no_graph_runs_in_torch_or_says_what_to_install(
     tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert isinstance(load(tiny_model("mobilenet"), runtime="openvino"), TorchEncoder)
+    assert isinstance(load(tiny_model("mobilenet_v1"), runtime="openvino"), TorchEncoder)
     monkeypatch.setattr(built_in, "has_torch", lambda: False)
-    with pytest.raises(ModelUnavailable, match=r"mobilenet_v2.*pip install 'vitrine\[train\]'"):
-        load(tiny_model("mobilenet"))
+    with pytest.raises(ModelUnavailable, match=r"mobilenet_v1.*pip install 'vitrine\[train\]'"):
+        load(tiny_model("mobilenet_v1"))
+
+
+@pytest.mark.parametrize("asked", [{"runtime": "torch"}, {"device": "cuda"}])
+def test_settings_that_need_torch_are_named_where_it_is_not_installed(
+    asked: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(built_in, "has_torch", lambda: False)
+    with pytest.raises(MissingExtra, match=r"VITRINE_RUNTIME.*pip install 'vitrine\[train\]'"):
+        load("demo", **asked)
 
 
 def test_another_pooling_is_another_encoder_where_both_state_theirs(tiny_model: TinyModel) -> None:

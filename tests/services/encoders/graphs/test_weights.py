@@ -120,3 +120,33 @@ def test_a_git_lfs_pointer_is_told_from_weights(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match="cannot be read"):
         Weights([tmp_path / "a.safetensors"])
+
+
+@pytest.mark.parametrize("kind", ["F16", "BF16"])
+def test_halves_stay_halves_and_count_as_float32(tmp_path: Path, kind: str) -> None:
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    from vitrine.services.encoders.graphs import layers
+    from vitrine.services.encoders.graphs.tensors import Tensors
+
+    random = np.random.default_rng(3)
+    values = random.normal(size=(40, 24)).astype(np.float32)
+    halves = values.astype(np.float16) if kind == "F16" else (values.view(np.uint32) >> 16).astype(np.uint16)
+    file = write(tmp_path / "a.safetensors", {"x.weight": (kind, [40, 24], halves.tobytes())})
+    weights = Weights([file])
+    exact = weights("x.weight")
+    source = ops.parameter([-1, 24], np.float32)
+    y = layers.linear(source, Tensors(weights), "x", 24, 40, bias=False)
+    word = ops.gather(layers.constant(weights.stored("x.weight")), layers.wholes(7), layers.whole(0))
+    model = ov.Model([y, word], [source])
+    constants = [op for op in model.get_ops() if op.get_type_name() == "Constant"]
+    kept = {op.get_element_type().get_size() for op in constants if list(op.shape) == [40, 24]}
+    assert kept == {2}
+    inputs = random.normal(size=(5, 24)).astype(np.float32)
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    rows, row = compiled([inputs]).values()
+    np.testing.assert_allclose(rows, inputs @ exact.T, atol=1e-5)
+    assert np.array_equal(row[0], exact[7])
+    # the mark by which openvino packs halves without a float32 copy beside them
+    assert "decompression_0" in str([list(op.get_rt_info()) for op in model.get_ops()])
