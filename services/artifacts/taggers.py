@@ -90,22 +90,22 @@ class HeadSet:
     several."""
 
     def __init__(self, heads: Sequence[TagHead]) -> None:
+        import numpy as np
+
         if len({(head.using, head.encoder_revision) for head in heads}) != 1:
             raise TaggerMismatch("The taggers are on different vectors: score by one vector at a time.")
         self.heads = tuple(heads)
         self.using = heads[0].using
         self.tags = tuple(head.tag for head in heads)
         # the calibration is linear on the margin: it goes into weight and bias
-        import numpy as np
-
         self._weight = np.stack([head.slope * head.weight for head in heads]).T.astype(np.float32)
         self._bias = np.array([head.slope * head.bias + head.offset for head in heads], np.float32)
 
     def scores(self, embeddings: Embeddings) -> Scores:
         """Return the scores (n, heads) in 0..1 for embeddings (n, dim)."""
-        margins = embeddings @ self._weight + self._bias
         import numpy as np
 
+        margins = embeddings @ self._weight + self._bias
         scores: Scores = 0.5 * (1.0 + np.tanh(0.5 * margins))  # the logistic function, without overflow
         return scores
 
