@@ -179,6 +179,7 @@ def search(
         check_ending(sheet, "a sheet", SHEETS)
     conditions = filters.conditions
     with stores(ctx) as runtime:
+        runtime.vectors.warm(category)  # while the modules and the encoder of the search are loaded
         order = to_order(runtime, category, order_by)
         if question.kind == "listing":
             similar: Mapping[str, int] = {}

@@ -262,7 +262,8 @@ def _check_default_encoder(settings: Settings) -> Check:
 
 
 def _check_precision(settings: Settings) -> Check:
-    device = choose_device(settings.device)
+    # OpenVINO computes on the processor, and torch takes seconds to ask for a GPU
+    device = "cpu" if settings.runtime == "openvino" else choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     able = sorted(cpu_flags() & {"amx_bf16", "avx512_bf16"})
     if settings.precision != "auto":

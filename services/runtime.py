@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # each part of a runtime is imported when it is first used
     from vitrine.services.category.editor import Editor
     from vitrine.services.encoders.binding import Reference, Tell
     from vitrine.services.encoders.pool import EncoderPool
-    from vitrine.services.images.open import DecodeBudget, ImageLimits
+    from vitrine.services.images.budget import DecodeBudget, ImageLimits
     from vitrine.services.search.searcher import Searcher
     from vitrine.services.settings import Settings
 
@@ -116,13 +116,13 @@ class Runtime:
 
     @property
     def limits(self) -> ImageLimits:
-        from vitrine.services.images.open import ImageLimits
+        from vitrine.services.images.budget import ImageLimits
 
         return self._parts.get("limits", lambda: ImageLimits.of(self.settings))
 
     @property
     def budget(self) -> DecodeBudget:
-        from vitrine.services.images.open import DecodeBudget
+        from vitrine.services.images.budget import DecodeBudget
 
         return self._parts.get("budget", lambda: DecodeBudget(self.settings.decode_budget_mb * MB))
 
@@ -136,7 +136,7 @@ class Runtime:
         return Searcher(
             self.catalog,
             self.vectors,
-            self.encoders,
+            lambda: self.encoders,
             self.taggers,
             self.clusters,
             self.duplicates,

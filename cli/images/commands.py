@@ -55,6 +55,7 @@ def list_images(
     """List images, a page at a time, with how many meet the filters in all."""
     conditions = filters.conditions
     with stores(ctx) as runtime:
+        runtime.vectors.warm(category)  # while the modules of the search are loaded
         order = to_order(runtime, category, order_by)
         page = runtime.searcher.listing(category, conditions, order_by=order, limit=limit, cursor=cursor)
         total = runtime.searcher.count(category, conditions)

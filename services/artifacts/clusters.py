@@ -10,9 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vitrine.services.artifacts.store import Arrays, ArtifactStore, now
 from vitrine.services.domain import Embeddings, Payload
 from vitrine.services.errors import NotFound
@@ -20,6 +17,9 @@ from vitrine.services.object_store.keys import CLUSTERS
 from vitrine.services.values.field_paths import field_path
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vitrine.services.category.filters import Conditions
 
 ROOT = "root"
@@ -146,7 +146,7 @@ class ClusterStore(ArtifactStore[ClusterRun]):
     def _encode(self, artifact: ClusterRun) -> tuple[dict[str, Any], Arrays]:
         tree = {name: value for name, value in vars(artifact).items() if name != _CENTRES}
         nodes = [asdict(node) for node in artifact.nodes.values()]
-        return {**tree, "nodes": nodes}, {_CENTRES: artifact.centres.astype(np.float32)}
+        return {**tree, "nodes": nodes}, {_CENTRES: artifact.centres.astype("float32")}
 
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> ClusterRun:
         nodes = [
@@ -189,6 +189,8 @@ def assign_leaves(nodes: Mapping[str, Branch], centres: Embeddings, x: Embedding
     A row that is farther from the centre of its leaf than any member goes to noise, if the run has a node of
     that.
     """
+    import numpy as np
+
     row_of = {id: row for row, id in enumerate(nodes)}
     found = np.zeros(len(x), np.int64)
     level = [(ROOT, np.arange(len(x)))]
@@ -214,6 +216,8 @@ def assign_leaves(nodes: Mapping[str, Branch], centres: Embeddings, x: Embedding
 
 def _nearest(x: Embeddings, rows: NDArray[np.int64], centres: Embeddings) -> NDArray[np.int64]:
     """Return the number of the centre with the least Euclidean distance to each row, ties to the lower."""
+    import numpy as np
+
     half = 0.5 * np.einsum("ij,ij->i", centres, centres)
     nearest = np.empty(len(rows), np.int64)
     for start in range(0, len(rows), _CHUNK):

@@ -19,11 +19,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from vitrine.services.errors import BadRequest, Conflict, NotFound, StoreDamaged
 from vitrine.services.object_store.base import ObjectStore, list_keys
@@ -31,13 +29,16 @@ from vitrine.services.object_store.damage import check_format, readable
 from vitrine.services.object_store.edits import edit
 from vitrine.services.object_store.known import Known
 
+if TYPE_CHECKING:  # most of what is read of an artifact is JSON
+    from numpy.typing import NDArray
+
 FORMAT = 2
 """Of pointers and manifests: raised whenever they hold something else."""
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 T = TypeVar("T")
-Arrays = Mapping[str, NDArray[Any]]
+Arrays: TypeAlias = "Mapping[str, NDArray[Any]]"
 
 
 @dataclass(frozen=True)
@@ -325,6 +326,7 @@ class ArtifactStore(ABC, Generic[T]):
     def _put_arrays(self, category: str, key: str, arrays: Arrays) -> str | None:
         if not arrays:
             return None
+        import numpy as np
         from safetensors.numpy import save
 
         stored = f"{new_revision()}.safetensors"

@@ -11,10 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vitrine.services.artifacts.store import (
     Arrays,
@@ -35,11 +32,15 @@ from vitrine.services.object_store.known import Known
 from vitrine.services.values.field_paths import field_path
 from vitrine.services.values.words import composed
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 DIGITS = 5
 """Decimal places of a stored score."""
 _WEIGHT, _RUN = "weight", "heads"
 
-Scores = NDArray[np.float32]
+Scores: TypeAlias = "NDArray[np.float32]"
 """(n, heads) in 0..1; row i belongs to embedding i, column j to head j."""
 
 
@@ -89,6 +90,8 @@ class HeadSet:
     several."""
 
     def __init__(self, heads: Sequence[TagHead]) -> None:
+        import numpy as np
+
         if len({(head.using, head.encoder_revision) for head in heads}) != 1:
             raise TaggerMismatch("The taggers are on different vectors: score by one vector at a time.")
         self.heads = tuple(heads)
@@ -100,6 +103,8 @@ class HeadSet:
 
     def scores(self, embeddings: Embeddings) -> Scores:
         """Return the scores (n, heads) in 0..1 for embeddings (n, dim)."""
+        import numpy as np
+
         margins = embeddings @ self._weight + self._bias
         scores: Scores = 0.5 * (1.0 + np.tanh(0.5 * margins))  # the logistic function, without overflow
         return scores
@@ -125,7 +130,7 @@ class _TrainingRuns(ArtifactStore[Heads]):
         trees, weights = [], {}
         for row, head in enumerate(artifact.values()):
             trees.append({name: value for name, value in vars(head).items() if name != _WEIGHT})
-            weights[f"{_WEIGHT}.{row}"] = head.weight.astype(np.float32)
+            weights[f"{_WEIGHT}.{row}"] = head.weight.astype("float32")
         return {"heads": trees}, weights
 
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> Heads:

@@ -4,12 +4,11 @@ facets."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from vitrine.services.artifacts.clusters import ClusterStore
 from vitrine.services.artifacts.duplicates import DuplicateStore
@@ -34,12 +33,9 @@ from vitrine.services.domain import (
     Recommend,
 )
 from vitrine.services.encoders.base import TextEncoder
-from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.errors import BadRequest, BadVector, NotFound, UnknownField, UnsupportedQuery
 from vitrine.services.filters.conditions import Filter, Range
-from vitrine.services.images.open import DecodeBudget, ImageLimits, open_image
 from vitrine.services.search.collapse import collapsed
-from vitrine.services.search.diversity import diversified
 from vitrine.services.search.score_validity import (
     index_sources,
     is_score,
@@ -50,6 +46,12 @@ from vitrine.services.values.field_paths import value_at
 from vitrine.services.values.kinds import HELD
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore, check_ids
 from vitrine.services.vector_store.fields import COUNTABLE, filter_fields
+
+if TYPE_CHECKING:  # a listing needs no arrays, no pictures and no encoders
+    import numpy as np
+
+    from vitrine.services.encoders.pool import EncoderPool
+    from vitrine.services.images.budget import DecodeBudget, ImageLimits
 
 MAX_BINS = 200
 CLUSTER_FIELD = ("cluster.", "cluster:")
@@ -77,6 +79,11 @@ class SearchOptions:
     collapse: bool = False
     """One hit for each group of near-duplicates; ``limit`` and ``offset`` count those."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether one question to the engine gives the answer."""
+        return self.diversity is None and not self.collapse
+
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -102,7 +109,8 @@ class Bin:
 
 @dataclass(frozen=True, eq=False)
 class Searcher:
-    """Searches categories. Thread-safe.
+    """Searches categories. Thread-safe. ``encoders`` gives the pool, which is not made before a search needs
+    it.
 
     All methods raise ``NotFound`` (no such category), ``UnknownVector``, ``UnknownField``, ``BadRequest``
     (options out of range).
@@ -110,7 +118,7 @@ class Searcher:
 
     catalog: Catalog
     vectors: VectorStore
-    encoders: EncoderPool
+    encoders: Callable[[], EncoderPool]
     taggers: TaggerStore
     clusters: ClusterStore
     duplicates: DuplicateStore
@@ -124,17 +132,23 @@ class Searcher:
         cat = self.catalog.get(category)
         started = time.perf_counter()
         spec = cat.encoder(options.using)
-        vector = self._encode_image(spec, data)
+        vector = self.encode_images(spec, [data])[0]
         return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
 
     def by_text(self, category: str, text: str, options: SearchOptions) -> SearchResult:
         """Return the images most similar to a text. ``UnsupportedQuery`` if the encoder reads no text."""
         cat = self.catalog.get(category)
-        spec = _text_encoder(cat) if options.using is None else cat.encoder(options.using)
-        if not text.strip():
-            raise BadRequest("The text is empty: describe what to look for.")
+        spec = encoder_for_text(cat) if options.using is None else cat.encoder(options.using)
         started = time.perf_counter()
-        encoder = self.encoders.for_category(spec) if "text" in spec.modalities else None
+        vector = self.encode_texts(cat, spec, [text])[0]
+        return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
+
+    def encode_texts(self, cat: Category, spec: EncoderSpec, texts: Sequence[str]) -> Embeddings:
+        """Return the vectors of texts, (n, dim). ``BadRequest`` for an empty one, ``UnsupportedQuery`` if the
+        encoder reads no text."""
+        if not all(text.strip() for text in texts):
+            raise BadRequest("The text is empty: describe what to look for.")
+        encoder = self.encoders().for_category(spec) if "text" in spec.modalities else None
         if not isinstance(encoder, TextEncoder):
             able = ", ".join(other.name for other in cat.encoders if "text" in other.modalities)
             raise UnsupportedQuery(
@@ -146,8 +160,7 @@ class Searcher:
                 ),
                 using=spec.name,
             )
-        vector = encoder.encode_texts([text])[0]
-        return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
+        return encoder.encode_texts(list(texts))
 
     def by_id(self, category: str, id: str, options: SearchOptions) -> SearchResult:
         """Return the images most similar to an image of the category, without that image. Needs no encoder.
@@ -196,14 +209,7 @@ class Searcher:
         A hit's ``similarity`` is its fusion score; ``diversity`` and ``min_similarity`` are refused.
         """
         cat = self.catalog.get(category)
-        names = [cat.encoder(name).name for name in using]
-        vectors = {name: self._stored(cat, [id], name)[0] for name in names}
-        if len(vectors) < 2:
-            raise BadRequest("Fusion takes at least two named vectors.")
-        if options.diversity is not None or options.min_similarity is not None:
-            raise BadRequest(
-                "Fused hits have ranks instead of similarities: leave out diversity and min_similarity."
-            )
+        vectors = {name: self._stored(cat, [id], name)[0] for name in fused_names(cat, using, options)}
         return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors), options, (id,))
 
     def listing(
@@ -254,6 +260,8 @@ class Searcher:
     def embeddings(self, category: str, ids: Sequence[str], using: str | None = None) -> Embeddings:
         """Return the stored vectors of images, (n, dim), in the order of ``ids``. ``NotFound`` for an image
         that is not there or lacks the vector."""
+        import numpy as np
+
         cat = self.catalog.get(category)
         spec = cat.encoder(using)
         rows = self._stored(cat, ids, spec.name)
@@ -293,6 +301,8 @@ class Searcher:
     ) -> list[Bin]:
         """Return the numbers of images by value of a number, in ``bins`` equal bins from ``lower`` to
         ``upper`` (0..1 for scores and quality, else the least and greatest value found)."""
+        import numpy as np
+
         cat = self.catalog.get(category)
         if not 1 <= bins <= MAX_BINS:
             raise BadRequest(f"bins must be in 1..{MAX_BINS}, not {bins}.")
@@ -353,15 +363,20 @@ class Searcher:
         values = [_number(hits[0].payload, field, descending)] if hits else []
         return values[0] if values else None
 
-    def _encode_image(self, spec: EncoderSpec, data: bytes) -> Embedding:
-        opened = open_image(data, target=spec.preprocessing.target, limits=self.limits, budget=self.budget)
-        vector: Embedding = self.encoders.for_category(spec).encode_images([opened.image])[0]
-        return vector
+    def encode_images(self, spec: EncoderSpec, files: Sequence[bytes]) -> Embeddings:
+        """Return the vectors of pictures, (n, dim), given as the bytes of image files. ``ImageRefused``."""
+        from vitrine.services.images.open import open_image
+
+        target = spec.preprocessing.target
+        opened = [open_image(data, target=target, limits=self.limits, budget=self.budget) for data in files]
+        return self.encoders().for_category(spec).encode_images([each.image for each in opened])
 
     def _examples(self, cat: Category, spec: EncoderSpec, examples: Sequence[str | bytes]) -> Embeddings:
+        import numpy as np
+
         ids = [example for example in examples if isinstance(example, str)]
         stored = dict(zip(ids, self._stored(cat, ids, spec.name), strict=True))
-        rows = [stored[e] if isinstance(e, str) else self._encode_image(spec, e) for e in examples]
+        rows = [stored[e] if isinstance(e, str) else self.encode_images(spec, [e])[0] for e in examples]
         return np.stack(rows) if rows else np.empty((0, spec.dim), np.float32)
 
     def _stored(self, cat: Category, ids: Sequence[str], using: str) -> list[Embedding]:
@@ -386,10 +401,22 @@ class Searcher:
         exclude: tuple[str, ...] = (),
         encode_ms: float = 0.0,
     ) -> SearchResult:
+        query = self.query_of(cat, spec, ask, options, exclude)
+        return self.read(cat, spec, query, options, encode_ms)
+
+    def query_of(
+        self,
+        cat: Category,
+        spec: EncoderSpec,
+        ask: Near | Recommend | Fuse,
+        options: SearchOptions,
+        exclude: tuple[str, ...] = (),
+    ) -> Query:
+        """Return what the engine is asked, without ``diversity`` and ``collapse``."""
         _check_limit(options.limit, options.offset)
         if options.diversity is not None and not 0 <= options.diversity <= 1:
             raise BadRequest(f"diversity must be in 0..1, not {options.diversity}.")
-        query = Query(
+        return Query(
             ask,
             using=spec.name,
             filter=self.to_filter(cat, options.conditions),
@@ -400,10 +427,22 @@ class Searcher:
             with_vectors=(spec.name,) if options.with_vectors else (),
             exact=options.exact,
         )
+
+    def read(
+        self,
+        cat: Category,
+        spec: EncoderSpec,
+        query: Query,
+        options: SearchOptions,
+        encode_ms: float = 0.0,
+    ) -> SearchResult:
+        """Return the answer to a query of ``query_of``, with ``diversity`` and ``collapse``."""
         started = time.perf_counter()
         similar: dict[str, int] = {}
         read = partial(self.vectors.query, cat.name)
         if options.diversity is not None:
+            from vitrine.services.search.diversity import diversified
+
             read = partial(diversified, self.vectors, cat.name, diversity=options.diversity)
         if options.collapse:
             key = self.duplicates.collapsing_key(cat.name)
@@ -416,6 +455,8 @@ class Searcher:
 def unit(vector: Sequence[float] | Embedding) -> Embedding:
     """Return the vector divided by its L2 norm, float32. ``BadVector`` if it is not flat, not finite, or
     zero."""
+    import numpy as np
+
     wide = np.asarray(vector, dtype=np.float64)
     largest = np.abs(wide).max() if wide.ndim == 1 and wide.size else 0.0
     if not np.isfinite(largest) or largest == 0:
@@ -470,7 +511,20 @@ def _no_image(category: str, id: str) -> NotFound:
     return NotFound(f"There is no image {id} in category {category!r}.", category=category, id=id)
 
 
-def _text_encoder(cat: Category) -> EncoderSpec:
+def fused_names(cat: Category, using: Sequence[str], options: SearchOptions) -> list[str]:
+    """Return the named vectors whose rankings are fused. ``BadRequest`` for fewer than two, or for options
+    that take similarities."""
+    names = list(dict.fromkeys(cat.encoder(name).name for name in using))
+    if len(names) < 2:
+        raise BadRequest("Fusion takes at least two named vectors.")
+    if options.diversity is not None or options.min_similarity is not None:
+        raise BadRequest(
+            "Fused hits have ranks instead of similarities: leave out diversity and min_similarity."
+        )
+    return names
+
+
+def encoder_for_text(cat: Category) -> EncoderSpec:
     """Return the default encoder, or else the first that reads text: promoting an encoder of images alone
     must not end text search."""
     default = cat.encoder()

@@ -160,6 +160,11 @@ class VectorStore(Protocol):
         once."""
         ...
 
+    def warm(self, collection: str) -> None:
+        """Get the collection ready for questions and return at once; the caller goes on with what it needs to
+        ask them, such as an encoder. Nothing is raised: the question will say what is wrong."""
+        ...
+
     def close(self) -> None:
         """Release files, locks, processes and connections. Closing again changes nothing."""
         ...

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vitrine.indexer.enrich.duplicates.compare.orb_prefilter import Sketch, likely_turns
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.job.workers import in_order
+from vitrine.services.threads import one_blas_thread
 
 BLOCK = 65_536
 """Sketches of two blocks of so many pictures are held at a time: 0.4 GB, and twice that with flips."""
@@ -26,10 +27,11 @@ Turns = list[str | None]
 
 @contextmanager
 def comparing(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Provide threads for comparing pictures (0: one a core)."""
+    """Provide threads for comparing pictures (0: one a core); each multiplies its small matrices alone."""
     pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "duplicates")
     try:
-        yield pool
+        with one_blas_thread():
+            yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

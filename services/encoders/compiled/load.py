@@ -32,7 +32,7 @@ CONVOLUTIONAL_SLICE = 4
 """The same for networks that convolve all the way, whose first maps take megabytes an image."""
 _LARGE = 100_000_000
 """Weights in float32, in bytes, from which fewer than _FEW inputs go one by one: see Streams. Slices of eight
-take a ViT-B/32 a quarter less processor time an image than slices of one, and 350 MB for their weights."""
+take a ViT-B/32 a fifth less processor time an image than slices of one, and 350 MB for their weights."""
 _FEW = 4
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,7 +27,7 @@ from vitrine.services.domain import (
     Query,
     VectorSpec,
 )
-from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.errors import BadRequest, NotFound, VitrineError
 from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
 from vitrine.services.vector_store.checks import check_found, check_limit
@@ -135,6 +136,15 @@ class EdgeVectorStore:
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         self._call("optimize", collection, wait=wait)
+
+    def warm(self, collection: str) -> None:
+        """Have the engine open the collection, half a second's work for it, and wait on a thread."""
+
+        def ask() -> None:
+            with suppress(VitrineError):
+                self._call("missing", collection, ids=[])
+
+        threading.Thread(target=ask, name="vitrine-warm", daemon=True).start()
 
     def _extend(self, wanted: CollectionSchema, *, create: bool, change: bool = False) -> None:
         present = self._read_catalogue().schemas.get(wanted.name)

@@ -227,6 +227,9 @@ class ServerVectorStore:
             )
         self._schemas.clear()
 
+    def warm(self, collection: str) -> None:
+        """Do nothing: a server has its collections open."""
+
     def optimize(self, collection: str, *, wait: bool = True) -> None:
         """Index what is not indexed yet. Segments below the indexing threshold stay as they are: they are
         searched exactly."""

@@ -141,6 +141,9 @@ class OracleVectorStore:
         opened.schema = replace(opened.schema, indexes={**opened.schema.indexes, field: kind})
 
     @_locked
+    def warm(self, collection: str) -> None:
+        pass
+
     def set_quantization(self, collection: str, quantization: Quantization | None) -> None:
         opened = self._open(collection)
         opened.schema = replace(opened.schema, quantization=quantization)

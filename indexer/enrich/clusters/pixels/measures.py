@@ -313,7 +313,7 @@ def _correlations(plane: Grey, part: Grey) -> NDArray[np.float64]:
     by the Fourier transform, sums of squares from running sums. 0 where the plane is plain."""
     (height, width), (down, across) = plane.shape, part.shape
     zero_mean = part - part.mean()
-    size = (height + down, width + across)
+    size = plane.shape  # the part never leaves the plane, so that nothing comes in from the other side
     spectrum = np.fft.rfft2(plane.astype(np.float64), size) * np.conj(np.fft.rfft2(zero_mean, size))
     products = np.fft.irfft2(spectrum, size)[: height - down + 1, : width - across + 1]
     sums, squares = (_window_sums(plane.astype(np.float64) ** power, part.shape) for power in (1, 2))

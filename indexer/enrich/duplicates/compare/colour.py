@@ -26,9 +26,9 @@ def chroma(rgb: NDArray[np.uint8], side: int) -> Chroma:
     formats store colours coarsely."""
     small = resized(rgb, (side, side)).astype(np.float32)
     blur = gaussian_matrix(side, 1.0, 5, "reflect")
-    small = np.stack([blur @ small[..., plane] @ blur.T for plane in range(3)], axis=-1)
-    total = small.sum(axis=-1, keepdims=True)
-    found: Chroma = (small[..., :2] - total / 3) / (total + _DARK)
+    planes = blur @ np.ascontiguousarray(small.transpose(2, 0, 1)) @ blur.T
+    total = planes.sum(axis=0)
+    found: Chroma = np.stack([(plane - total / 3) / (total + _DARK) for plane in planes[:2]], axis=-1)
     return found
 
 

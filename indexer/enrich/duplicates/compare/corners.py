@@ -51,16 +51,14 @@ def corners(grey: Grey, count: int) -> Corners:
     y, x = np.divmod(places, stack.shape[1])
     tops = np.cumsum([0, *(height for height, _ in sizes)])
     size_of = np.searchsorted(tops, y, side="right") - 1
-    chosen = [
-        _best(np.flatnonzero(size_of == number), scores, 2 * most) for number, most in enumerate(wanted)
-    ]
-    among = np.concatenate(chosen)
-    strength = np.zeros(len(places), np.float32)
-    strength[among] = _harris(stack, y[among], x[among])
-    kept = np.concatenate([_best(part, strength, most) for part, most in zip(chosen, wanted, strict=True)])
+    best = _best_of_each(size_of, scores, 2 * wanted)[0]
+    places, y, x, size_of = places[best], y[best], x[best], size_of[best]
+    strength = _harris(stack, places)
+    kept, others = _best_of_each(size_of, strength, wanted)
     if len(kept) < count:  # small sizes have too few: others instead
-        others = np.setdiff1d(among, kept)
-        kept = np.concatenate([kept, _best(others, strength, count - len(kept))])
+        others = np.sort(others)
+        more = np.argsort(-strength[others], kind="stable")[: count - len(kept)]
+        kept = np.concatenate([kept, others[more]])
     y, x, size_of = y[kept], x[kept], size_of[kept]
     shares = np.array([(grey.shape[1] / wide, grey.shape[0] / high) for high, wide in sizes])[size_of]
     points = (np.stack([x, y - tops[size_of]], axis=1) + 0.5) * shares - 0.5
@@ -73,14 +71,14 @@ def _sizes(height: int, width: int) -> list[tuple[int, int]]:
 
 
 def _stacked(grey: Grey, sizes: list[tuple[int, int]]) -> Grey:
-    stack = np.zeros((sum(height for height, _ in sizes), grey.shape[1]), np.uint8)
+    stack = Image.new("L", (grey.shape[1], sum(height for height, _ in sizes)))
     image, top = Image.fromarray(grey), 0
     for height, width in sizes:
         if image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
-        stack[top : top + height, :width] = np.asarray(image)
+        stack.paste(image, (0, top))
         top += height
-    return stack
+    return np.asarray(stack)
 
 
 @lru_cache(maxsize=64)
@@ -111,15 +109,28 @@ def _fast(stack: Grey, inside: NDArray[np.uint8], most: int) -> tuple[NDArray[np
     np.subtract(middle, np.minimum(dark, middle, out=dark), out=dark)
     bound = np.maximum(bright, dark, out=bright)
     bound *= inside.ravel()[reach : flat.size - reach]
-    above = np.cumsum(np.bincount(bound[::_SAMPLED], minlength=256)[::-1])[::-1] * _SAMPLED
-    least = max(_LEAST_SCORE, int(np.argmax(above <= most)) - 1)
+    least = _least_bound(bound[::_SAMPLED].copy(), most // _SAMPLED)
     places = np.flatnonzero(bound > least)
-    circle = np.stack([pixels[places] for pixels in ring])
-    circle = np.concatenate([circle, circle[: _ARC - 1]])
+    circle = np.empty((len(_CIRCLE) + _ARC - 1, len(places)), np.uint8)
+    for number, pixels in enumerate(ring):
+        pixels.take(places, out=circle[number], mode="clip")
+    circle[len(_CIRCLE) :] = circle[: _ARC - 1]
     here = middle[places].astype(np.int16)
     brighter = _best_arc(circle, np.minimum, np.maximum).astype(np.int16) - here
     darker = here - _best_arc(circle, np.maximum, np.minimum)
     return _peaks(places + reach, np.maximum(brighter, darker), flat.size, width, least)
+
+
+def _least_bound(bound: NDArray[np.uint8], most: int) -> int:
+    """Return the level, ``_LEAST_SCORE`` or more, above which at most ``most`` lie, by halving."""
+    low, high = _LEAST_SCORE, 255
+    while low < high:
+        middle = (low + high) // 2
+        if np.count_nonzero(bound > middle) <= most:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def _best_arc(circle: Grey, within: np.ufunc, among: np.ufunc) -> Grey:
@@ -147,19 +158,29 @@ def _peaks(
     return places[peak], scores[peak]
 
 
-def _best(numbers: NDArray[np.int64], scores: NDArray[Any], most: int) -> NDArray[np.int64]:
-    return numbers[np.argsort(-scores[numbers], kind="stable")[:most]]
+def _best_of_each(
+    groups: NDArray[np.int64], scores: NDArray[Any], most: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places of the ``most`` largest scores of each group, in the order of the groups, and the
+    places of the others. ``groups`` (k,) are in ascending order."""
+    order = np.lexsort((-scores, groups))
+    first = np.searchsorted(groups, np.arange(len(most)))
+    among = np.arange(len(groups)) - first[groups] < most[groups]
+    return order[among], order[~among]
 
 
-def _harris(stack: Grey, y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.float32]:
+def _harris(stack: Grey, places: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return Harris' measure of corners: how far the gradients of a block around differ in direction."""
-    side = _BLOCK + 2
-    windows = np.lib.stride_tricks.sliding_window_view(stack, (side, side))
-    seen = windows[y - side // 2, x - side // 2].astype(np.float32)
-    down = seen[:, :-2] + 2 * seen[:, 1:-1] + seen[:, 2:]
-    across = seen[:, :, :-2] + 2 * seen[:, :, 1:-1] + seen[:, :, 2:]
-    dx = (down[:, :, 2:] - down[:, :, :-2]).reshape(len(y), _BLOCK * _BLOCK) / (4 * 255)
-    dy = (across[:, 2:] - across[:, :-2]).reshape(len(y), _BLOCK * _BLOCK) / (4 * 255)
-    xx, yy, xy = ((a * b).sum(axis=1) for a, b in ((dx, dx), (dy, dy), (dx, dy)))
+    side, width = _BLOCK + 2, stack.shape[1]
+    away = np.arange(side) - side // 2
+    around = (away[:, None] * width + away).ravel()
+    seen = stack.ravel().take(around[:, None] + places, mode="clip").astype(np.int16)
+    seen = seen.reshape(side, side, -1)  # corners last: each step below runs through memory in one go
+    down = seen[:-2] + 2 * seen[1:-1] + seen[2:]
+    across = seen[:, :-2] + 2 * seen[:, 1:-1] + seen[:, 2:]
+    scale = np.float32(1 / (4 * 255))
+    dx = (down[:, 2:] - down[:, :-2]).reshape(_BLOCK * _BLOCK, -1) * scale
+    dy = (across[2:] - across[:-2]).reshape(_BLOCK * _BLOCK, -1) * scale
+    xx, yy, xy = ((a * b).sum(axis=0) for a, b in ((dx, dx), (dy, dy), (dx, dy)))
     found: NDArray[np.float32] = xx * yy - xy * xy - np.float32(_HARRIS) * (xx + yy) ** 2
     return found

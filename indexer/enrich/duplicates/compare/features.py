@@ -31,13 +31,20 @@ def orb_features(
     found = corners(grey, count) if min(grey.shape) >= PATCH else None
     if found is None or not len(found.x):
         return np.empty((0, 2), np.float32), np.empty(0, np.float32), np.empty((0, 32), np.uint8)
-    angles = _angles(found)
+    angles = directions(found)
     return found.points, angles, _descriptors(found, angles)
 
 
-def _angles(found: Corners) -> NDArray[np.float32]:
-    """Return the direction from each corner to the centroid of the brightness around it (Rosin, 1999)."""
-    windows = np.lib.stride_tricks.sliding_window_view(found.stack, (PATCH, PATCH))
+def directions(found: Corners) -> NDArray[np.float32]:
+    """Return the direction from each corner to the centroid of the brightness around it (Rosin, 1999), in
+    degrees, clockwise (k,)."""
+    high, wide = found.stack.shape
+    windows = np.lib.stride_tricks.as_strided(
+        found.stack,
+        (high - PATCH + 1, wide - PATCH + 1, PATCH, PATCH),
+        2 * found.stack.strides,
+        writeable=False,
+    )
     angles = np.empty(len(found.x), np.float32)
     for part in bands(len(angles), PATCH * PATCH, 4 * _BAND):
         seen = windows[found.y[part] - EDGE, found.x[part] - EDGE].reshape(-1, PATCH * PATCH)
@@ -55,18 +62,20 @@ def _disc() -> NDArray[np.float32]:
 
 
 def _descriptors(found: Corners, angles: NDArray[np.float32]) -> NDArray[np.uint8]:
-    width, levels = found.stack.shape[1], _summed(found.stack).ravel()
-    steps = _places()[..., 1] * width + _places()[..., 0]
+    width, levels = found.stack.shape[1], summed(found.stack).ravel()
+    steps = _steps(width)
     turns = np.rint(angles * (_TURNS / 360)).astype(np.int64) % _TURNS
     corner = found.y * width + found.x
     bits = np.empty((len(corner), TESTS), bool)
     for part in bands(len(corner), 2 * TESTS, _BAND):
-        seen = levels[corner[part, None] + steps[turns[part]]]
+        places = steps.take(turns[part], axis=0)
+        places += corner[part, None]
+        seen = levels.take(places, mode="clip")
         np.less(seen[:, :TESTS], seen[:, TESTS:], out=bits[part])
     return np.packbits(bits, axis=1)
 
 
-def _summed(stack: Grey) -> NDArray[np.uint16]:
+def summed(stack: Grey) -> NDArray[np.uint16]:
     """Return the sum of the 5 x 5 pixels around each, which makes the tests hardy against noise; beyond the
     border it means nothing, and no corner lies near it."""
     flat = stack.astype(np.uint16).reshape(-1)
@@ -78,14 +87,15 @@ def _summed(stack: Grey) -> NDArray[np.uint16]:
     return flat.reshape(stack.shape)
 
 
-@lru_cache(maxsize=1)
-def _places() -> NDArray[np.int64]:
-    """Return x and y of both places of each test, the first of all and then the second, turned clockwise,
-    (turns, 2 * tests, 2)."""
+@lru_cache(maxsize=16)
+def _steps(width: int) -> NDArray[np.int64]:
+    """Return how far from a corner, in a flat picture of this width, both places of each test lie: the first
+    of all and then the second, turned clockwise, (turns, 2 * tests)."""
     angles = np.arange(_TURNS) * (2 * np.pi / _TURNS)
     turned = np.stack([np.cos(angles), -np.sin(angles), np.sin(angles), np.cos(angles)], axis=1)
     places = test_places() @ turned.reshape(-1, 2, 2).transpose(0, 2, 1)
-    found: NDArray[np.int64] = np.rint(places).astype(np.int64)
+    x, y = np.rint(places).astype(np.int64).transpose(2, 0, 1)
+    found: NDArray[np.int64] = y * width + x
     return found
 
 
@@ -105,7 +115,7 @@ def matched(
     rows = np.flatnonzero(bits[np.arange(len(one)), nearest] <= most)
     if len(rows) < max(least, 1):
         return nothing
-    mutual = bits.argmin(axis=0)[nearest[rows]] == rows
+    mutual = bits.T[nearest[rows]].argmin(axis=1) == rows
     return rows[mutual], nearest[rows][mutual]
 
 
@@ -130,6 +140,9 @@ def _words(descriptors: NDArray[np.uint8]) -> NDArray[np.uint64]:
 def _bits_apart(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.uint16]:
     """Return by how many bits each of the one differs from each of the other, (rows, rows)."""
     bits = np.zeros((len(one), len(other)), np.uint16)
-    for word in range(one.shape[1]):
-        bits += np.bitwise_count(one[:, word, None] ^ other[None, :, word])
+    columns = np.ascontiguousarray(other.T)
+    for rows in bands(len(one), len(other)):  # what differs of a word stays in the processor's cache
+        differ = np.empty((rows.stop - rows.start, len(other)), np.uint64)
+        for word, column in enumerate(columns):
+            bits[rows] += np.bitwise_count(np.bitwise_xor(one[rows, word, None], column, out=differ))
     return bits

@@ -17,6 +17,7 @@ _BAND = 1 << 14
 """Pixels that are filtered at a time: what a pass reads and writes stays in the processor's cache."""
 
 
+@lru_cache(maxsize=64)
 def gaussian(sigma: float, side: int) -> NDArray[np.float32]:
     """Return the weights (side,) of a Gaussian; they sum to 1."""
     away = np.arange(side, dtype=np.float64) - (side - 1) / 2

@@ -6,6 +6,7 @@ A map is a matrix (3, 3) that takes x, y, 1 of a pixel's centre in one picture t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ _SEED = 4
 """The same points give the same map."""
 _REFITS = 3
 _TINY = 1e-9
+_FROM_CENTRES = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+_TO_CENTRES = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+"""Pillow counts from the corners of pixels."""
 _NEXT, _AFTER = [1, 2, 0], [2, 0, 1]
 _BLUR, _BLUR_SIDE = 1.1, 5
 """What two pictures are blurred by before they are laid on each other by correlation."""
@@ -126,8 +130,7 @@ def aligned(one: NDArray[np.uint8], other: NDArray[np.uint8], start: Map, rounds
 def warped(image: Image.Image, back: Map, resampling: Image.Resampling) -> Image.Image:
     """Return a picture of the same size, at each of whose pixels there is what the map ``back`` leads to in
     ``image``; 0 outside."""
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # Pillow counts from the corners of pixels
-    corner = half @ back @ np.linalg.inv(half)
+    corner = _FROM_CENTRES @ back @ _TO_CENTRES
     corner = corner / corner[2, 2]
     data = corner.ravel()[:8].tolist()
     if not (corner[2, :2] != 0).any():
@@ -136,9 +139,12 @@ def warped(image: Image.Image, back: Map, resampling: Image.Resampling) -> Image
 
 
 def _homogeneous(points: Points) -> Map:
-    return np.column_stack([points.astype(np.float64), np.ones(len(points))])
+    found = np.ones((len(points), 3))
+    found[:, :2] = points
+    return found
 
 
+@lru_cache(maxsize=512)
 def _samples(count: int, size: int, rounds: int) -> NDArray[np.int64]:
     """Draw ``size`` different ones of ``count``, so many times."""
     drawn = np.random.default_rng(_SEED).random((rounds, count))

@@ -56,8 +56,9 @@ class Sketch:
 
 def sketch(image: Image.Image, *, flips: bool = False) -> Sketch:
     """Compute the features of an upright RGB picture."""
-    rgb = np.asarray(shrunk(image, SIDE))
-    return _of(rgb, _of(np.ascontiguousarray(np.fliplr(rgb)), None) if flips else None)
+    small = shrunk(image, SIDE)
+    mirrored = _of(small.transpose(Image.Transpose.FLIP_LEFT_RIGHT), None) if flips else None
+    return _of(small, mirrored)
 
 
 def likely_turn(one: Sketch, other: Sketch) -> str | None:
@@ -102,10 +103,12 @@ def likely_turns(one: Sketch, others: Sequence[Sketch]) -> list[str | None]:
     ]
 
 
-def _of(rgb: NDArray[np.uint8], mirrored: Sketch | None) -> Sketch:
-    points, angles, descriptors = orb_features(np.asarray(Image.fromarray(rgb).convert("L")), _FEATURES)
-    shares = (points + 0.5) / np.array([rgb.shape[1], rgb.shape[0]], np.float32)
-    colours = chroma(rgb, _COLOURED)
+def _of(small: Image.Image, mirrored: Sketch | None) -> Sketch:
+    points, angles, descriptors = orb_features(np.asarray(small.convert("L")), _FEATURES)
+    shares = (points + 0.5) / np.array(small.size, np.float32)
+    if min(small.size) >= _COLOURED:  # much quicker by whole pixels, and no finer colours are compared
+        small = small.resize((_COLOURED, _COLOURED), Image.Resampling.BOX)
+    colours = chroma(np.asarray(small), _COLOURED)
     x, y = np.clip((shares * _COLOURED).astype(np.int64), 0, _COLOURED - 1).T
     half = np.float16
     return Sketch(

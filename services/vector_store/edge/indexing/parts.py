@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-import numpy as np
 import orjson
 
 from vitrine.services.domain import CollectionSchema
@@ -152,6 +151,8 @@ def _pages(records: Iterator[Any]) -> Iterator[list[Any]]:
 
 def as_point(record: Any) -> Any:
     """Return a point that was read as one that can be written."""
+    import numpy as np
+
     vectors = {name: np.array(values, dtype=np.float32).data for name, values in record.vector.items()}
     return edge.Point(record.id, vectors, record.payload)
 

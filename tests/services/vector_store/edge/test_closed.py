@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,25 @@ def test_numbers_need_no_open_collection(tmp_path: Path) -> None:
     assert store.retrieve("cats", [point_id(1)]) != [None]
     assert is_open(store) and store.info("cats") == info
     store.close()
+
+
+def warmed(store: EdgeVectorStore, collection: str) -> None:
+    """Warm a collection, and wait until that is done."""
+    before = set(threading.enumerate())
+    store.warm(collection)
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+
+
+def test_a_warmed_collection_is_open_before_it_is_asked(tmp_path: Path) -> None:
+    filled(tmp_path)
+    store = EdgeVectorStore(tmp_path)
+    warmed(store, "dogs")
+    assert not is_open(store)  # nor is it an error
+    warmed(store, "cats")
+    assert is_open(store)
+    store.close()
+    store.warm("cats")
 
 
 def test_the_note_ends_with_the_first_opening(tmp_path: Path) -> None:
