@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from vitrine.api.schemas.categories import CategoryChanges, CategoryNew
 from vitrine.api.schemas.common import Problem
-from vitrine.api.schemas.search import SearchBody
+from vitrine.api.schemas.search import SearchBody, SearchesBody
 from vitrine.api.schemas.taggers import LabelsBody, PictureBody, TrainBody
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.filters import FILTER_WORDS
@@ -21,6 +21,7 @@ _TAKEN: tuple[type[BaseModel], ...] = (
     CategoryNew,
     CategoryChanges,
     SearchBody,
+    SearchesBody,
     ImageChanges,
     PictureBody,
     LabelsBody,

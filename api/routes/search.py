@@ -15,13 +15,14 @@ from vitrine.api.bodies import SentForm, decoded_image, read_form
 from vitrine.api.metrics import Metrics
 from vitrine.api.openapi import BINARY, TEXT, body_of
 from vitrine.api.responses import encoder_json, hits_json
-from vitrine.api.route import MULTIPART, Json, direct_route, media_type, parse_json
+from vitrine.api.route import MULTIPART, Json, LimitedRequest, direct_route, media_type, parse_json
 from vitrine.api.route import router as new_router
-from vitrine.api.schemas.search import SearchBody, SearchOut
+from vitrine.api.schemas.search import SearchBody, SearchesBody, SearchesOut, SearchOut
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Hit, OrderBy
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
+from vitrine.services.search.batch import Ask, search_all
 from vitrine.services.search.searcher import SearchOptions, SearchResult
 from vitrine.services.validation import validated
 
@@ -90,13 +91,33 @@ def _response(runtime: Runtime, metrics: Metrics, category: str, question: Quest
     metrics.searched(result.encode_ms, result.search_ms)
     return Json(
         {
-            "hits": hits_json(category, result.hits),
-            "encoder": encoder_json(result.encoder, modalities=False),
+            **_answer_json(category, body, result),
             "cursor": None,
             "timing": _timing(result.encode_ms, result.search_ms, started),
-            **({"similar": dict(result.similar)} if body.collapse else {}),
         }
     )
+
+
+@router.post("/searches", responses={200: {"model": SearchesOut}}, openapi_extra=body_of(SearchesBody))
+async def searches(request: Request, category: str) -> Response:
+    """Search a category by several questions in one call, each a body of a search by ``text``, ``id``,
+    ``vector``, ``image`` or ``positive`` examples. Answer i belongs to search i.
+
+    Texts are encoded together and the engine is asked once; searches with ``diversity`` or ``collapse`` ask
+    it for themselves. Errors are those of a search; one that is wrong refuses all.
+    """
+    assert isinstance(request, LimitedRequest)
+    body, state = validated(SearchesBody, await request.json(), "body"), request.app.state
+    return await run_in_threadpool(_responses, state.runtime, state.metrics, category, body.searches)
+
+
+def _responses(runtime: Runtime, metrics: Metrics, category: str, bodies: Sequence[SearchBody]) -> Response:
+    started = time.perf_counter()
+    results = search_all(runtime.searcher, category, [_ask(body) for body in bodies])
+    encode_ms, search_ms = results[0].encode_ms, results[0].search_ms
+    metrics.searched(encode_ms, search_ms)
+    answers = [_answer_json(category, body, one) for body, one in zip(bodies, results, strict=True)]
+    return Json({"answers": answers, "timing": _timing(encode_ms, search_ms, started)})
 
 
 @dataclass(frozen=True)
@@ -145,6 +166,27 @@ def _answer(runtime: Runtime, category: str, question: Question) -> SearchResult
     if isinstance(body.using, list):
         return searcher.by_fusion(category, body.id, body.using, options)
     return searcher.by_id(category, body.id, options)
+
+
+def _ask(body: SearchBody) -> Ask:
+    return Ask(
+        _options(body),
+        text=body.text,
+        id=body.id,
+        vector=body.vector,
+        image=None if body.image is None else decoded_image(body.image),
+        positive=tuple(body.positive),
+        negative=tuple(body.negative),
+        fused=tuple(body.using) if isinstance(body.using, list) else (),
+    )
+
+
+def _answer_json(category: str, body: SearchBody, result: SearchResult) -> dict[str, Any]:
+    return {
+        "hits": hits_json(category, result.hits),
+        "encoder": encoder_json(result.encoder, modalities=False),
+        **({"similar": dict(result.similar)} if body.collapse else {}),
+    }
 
 
 def _options(body: SearchBody) -> SearchOptions:

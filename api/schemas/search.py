@@ -15,6 +15,7 @@ from vitrine.services.vector_store.base import MAX_LIMIT
 MAX_TEXT = 10_000
 MAX_EXAMPLES = 1_000
 MAX_COMPONENTS = 65_536
+MAX_SEARCHES = 100
 
 
 class Order(Taken):
@@ -145,6 +146,30 @@ class SearchBody(Taken):
             raise ValueError(f"{' and '.join(given)} belong to {kind}")
 
 
+class SearchesBody(Taken):
+    """Several questions to one category, 1 to 100, which ask for at most 10,000 hits together."""
+
+    model_config = example(
+        {"searches": [{"id": ID, "limit": 5}, {"text": "a red shoe", "filter": {"class": ["shoe"]}}]}
+    ) | ConfigDict(extra="forbid")
+
+    searches: list[SearchBody] = Field(
+        min_length=1, max_length=MAX_SEARCHES, description="Each asks by one of the ways of a search."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SearchesBody:
+        number = next((n for n, search in enumerate(self.searches, 1) if not search.asks), None)
+        if number is not None:
+            raise ValueError(
+                f"search {number} of {len(self.searches)} asks for nothing: give it one of text, id, vector, "
+                "image and positive"
+            )
+        if sum(search.offset + search.limit for search in self.searches) > MAX_LIMIT:
+            raise ValueError(f"offset + limit of all searches add up to more than {MAX_LIMIT:,}: send fewer")
+        return self
+
+
 class Timing(BaseModel):
     """Milliseconds: encoding the query, the engine's answer, all of it inside the server."""
 
@@ -173,6 +198,28 @@ class SearchOut(BaseModel):
     similar: dict[str, int] | None = Field(
         None, description="With `collapse`: by id of a hit, how many of its near-duplicates were left out."
     )
+
+
+class AnswerOut(BaseModel):
+    """The answer to one of several searches: its hits, best first."""
+
+    hits: list[HitOut]
+    encoder: EncoderOut
+    similar: dict[str, int] | None = Field(None, description="As in the answer to a single search.")
+
+
+class SearchesOut(BaseModel):
+    """Answer i belongs to search i. ``timing`` is of all together."""
+
+    model_config = example(
+        {
+            "answers": [{"hits": [{**IMAGE, "similarity": 0.871}], "encoder": ENCODER}],
+            "timing": {"encode_ms": 33.1, "search_ms": 1.9, "total_ms": 36.0},
+        }
+    )
+
+    answers: list[AnswerOut]
+    timing: Timing
 
 
 class FacetsOut(BaseModel):

@@ -79,6 +79,11 @@ class SearchOptions:
     collapse: bool = False
     """One hit for each group of near-duplicates; ``limit`` and ``offset`` count those."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether one question to the engine gives the answer."""
+        return self.diversity is None and not self.collapse
+
 
 @dataclass(frozen=True)
 class SearchResult:
@@ -127,16 +132,22 @@ class Searcher:
         cat = self.catalog.get(category)
         started = time.perf_counter()
         spec = cat.encoder(options.using)
-        vector = self._encode_image(spec, data)
+        vector = self.encode_images(spec, [data])[0]
         return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
 
     def by_text(self, category: str, text: str, options: SearchOptions) -> SearchResult:
         """Return the images most similar to a text. ``UnsupportedQuery`` if the encoder reads no text."""
         cat = self.catalog.get(category)
-        spec = _text_encoder(cat) if options.using is None else cat.encoder(options.using)
-        if not text.strip():
-            raise BadRequest("The text is empty: describe what to look for.")
+        spec = encoder_for_text(cat) if options.using is None else cat.encoder(options.using)
         started = time.perf_counter()
+        vector = self.encode_texts(cat, spec, [text])[0]
+        return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
+
+    def encode_texts(self, cat: Category, spec: EncoderSpec, texts: Sequence[str]) -> Embeddings:
+        """Return the vectors of texts, (n, dim). ``BadRequest`` for an empty one, ``UnsupportedQuery`` if the
+        encoder reads no text."""
+        if not all(text.strip() for text in texts):
+            raise BadRequest("The text is empty: describe what to look for.")
         encoder = self.encoders().for_category(spec) if "text" in spec.modalities else None
         if not isinstance(encoder, TextEncoder):
             able = ", ".join(other.name for other in cat.encoders if "text" in other.modalities)
@@ -149,8 +160,7 @@ class Searcher:
                 ),
                 using=spec.name,
             )
-        vector = encoder.encode_texts([text])[0]
-        return self._ask(cat, spec, Near(vector), options, encode_ms=_ms(started))
+        return encoder.encode_texts(list(texts))
 
     def by_id(self, category: str, id: str, options: SearchOptions) -> SearchResult:
         """Return the images most similar to an image of the category, without that image. Needs no encoder.
@@ -199,14 +209,7 @@ class Searcher:
         A hit's ``similarity`` is its fusion score; ``diversity`` and ``min_similarity`` are refused.
         """
         cat = self.catalog.get(category)
-        names = [cat.encoder(name).name for name in using]
-        vectors = {name: self._stored(cat, [id], name)[0] for name in names}
-        if len(vectors) < 2:
-            raise BadRequest("Fusion takes at least two named vectors.")
-        if options.diversity is not None or options.min_similarity is not None:
-            raise BadRequest(
-                "Fused hits have ranks instead of similarities: leave out diversity and min_similarity."
-            )
+        vectors = {name: self._stored(cat, [id], name)[0] for name in fused_names(cat, using, options)}
         return self._ask(cat, cat.encoder(next(iter(vectors))), Fuse(vectors), options, (id,))
 
     def listing(
@@ -360,19 +363,20 @@ class Searcher:
         values = [_number(hits[0].payload, field, descending)] if hits else []
         return values[0] if values else None
 
-    def _encode_image(self, spec: EncoderSpec, data: bytes) -> Embedding:
+    def encode_images(self, spec: EncoderSpec, files: Sequence[bytes]) -> Embeddings:
+        """Return the vectors of pictures, (n, dim), given as the bytes of image files. ``ImageRefused``."""
         from vitrine.services.images.open import open_image
 
-        opened = open_image(data, target=spec.preprocessing.target, limits=self.limits, budget=self.budget)
-        vector: Embedding = self.encoders().for_category(spec).encode_images([opened.image])[0]
-        return vector
+        target = spec.preprocessing.target
+        opened = [open_image(data, target=target, limits=self.limits, budget=self.budget) for data in files]
+        return self.encoders().for_category(spec).encode_images([each.image for each in opened])
 
     def _examples(self, cat: Category, spec: EncoderSpec, examples: Sequence[str | bytes]) -> Embeddings:
         import numpy as np
 
         ids = [example for example in examples if isinstance(example, str)]
         stored = dict(zip(ids, self._stored(cat, ids, spec.name), strict=True))
-        rows = [stored[e] if isinstance(e, str) else self._encode_image(spec, e) for e in examples]
+        rows = [stored[e] if isinstance(e, str) else self.encode_images(spec, [e])[0] for e in examples]
         return np.stack(rows) if rows else np.empty((0, spec.dim), np.float32)
 
     def _stored(self, cat: Category, ids: Sequence[str], using: str) -> list[Embedding]:
@@ -397,10 +401,22 @@ class Searcher:
         exclude: tuple[str, ...] = (),
         encode_ms: float = 0.0,
     ) -> SearchResult:
+        query = self.query_of(cat, spec, ask, options, exclude)
+        return self.read(cat, spec, query, options, encode_ms)
+
+    def query_of(
+        self,
+        cat: Category,
+        spec: EncoderSpec,
+        ask: Near | Recommend | Fuse,
+        options: SearchOptions,
+        exclude: tuple[str, ...] = (),
+    ) -> Query:
+        """Return what the engine is asked, without ``diversity`` and ``collapse``."""
         _check_limit(options.limit, options.offset)
         if options.diversity is not None and not 0 <= options.diversity <= 1:
             raise BadRequest(f"diversity must be in 0..1, not {options.diversity}.")
-        query = Query(
+        return Query(
             ask,
             using=spec.name,
             filter=self.to_filter(cat, options.conditions),
@@ -411,6 +427,16 @@ class Searcher:
             with_vectors=(spec.name,) if options.with_vectors else (),
             exact=options.exact,
         )
+
+    def read(
+        self,
+        cat: Category,
+        spec: EncoderSpec,
+        query: Query,
+        options: SearchOptions,
+        encode_ms: float = 0.0,
+    ) -> SearchResult:
+        """Return the answer to a query of ``query_of``, with ``diversity`` and ``collapse``."""
         started = time.perf_counter()
         similar: dict[str, int] = {}
         read = partial(self.vectors.query, cat.name)
@@ -485,7 +511,20 @@ def _no_image(category: str, id: str) -> NotFound:
     return NotFound(f"There is no image {id} in category {category!r}.", category=category, id=id)
 
 
-def _text_encoder(cat: Category) -> EncoderSpec:
+def fused_names(cat: Category, using: Sequence[str], options: SearchOptions) -> list[str]:
+    """Return the named vectors whose rankings are fused. ``BadRequest`` for fewer than two, or for options
+    that take similarities."""
+    names = list(dict.fromkeys(cat.encoder(name).name for name in using))
+    if len(names) < 2:
+        raise BadRequest("Fusion takes at least two named vectors.")
+    if options.diversity is not None or options.min_similarity is not None:
+        raise BadRequest(
+            "Fused hits have ranks instead of similarities: leave out diversity and min_similarity."
+        )
+    return names
+
+
+def encoder_for_text(cat: Category) -> EncoderSpec:
     """Return the default encoder, or else the first that reads text: promoting an encoder of images alone
     must not end text search."""
     default = cat.encoder()

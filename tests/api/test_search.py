@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.api.helpers import COLOURS, picture
-from vitrine.api.schemas.search import SearchOut
+from vitrine.api.schemas.search import SearchesOut, SearchOut
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.runtime import Runtime
 
@@ -245,3 +245,42 @@ def test_searching_where_nothing_is(client: TestClient) -> None:
         assert answer.status_code == 404, name
     client.post("/v1/categories", json={"name": "empty"})
     assert client.post("/v1/categories/empty/search", json={"text": "red"}).json()["hits"] == []
+
+
+def test_several_searches_in_one_call_answer_as_each_alone(
+    shared: TestClient, shared_ids: dict[str, str]
+) -> None:
+    bodies: list[dict[str, Any]] = [
+        {"text": "green", "limit": 2},
+        {"id": shared_ids["red"], "limit": 3, "filter": {"tags_none": ["nothing"]}},
+        {"image": base64.b64encode(picture(COLOURS["black"])).decode(), "limit": 1, "with_vectors": True},
+        {"positive": [shared_ids["red"]], "negative": [shared_ids["blue"]], "diversity": 0.4},
+        {"id": shared_ids["blue"], "collapse": True, "limit": 1},
+    ]
+    answer = shared.post(f"{SEARCH}es", json={"searches": bodies})
+    assert answer.status_code == 200, answer.text
+    SearchesOut.model_validate(answer.json())
+    assert answer.json()["timing"]["encode_ms"] > 0
+    for body, one in zip(bodies, answer.json()["answers"], strict=True):
+        alone = shared.post(SEARCH, json=body).json()
+        assert one == {name: alone[name] for name in ("hits", "encoder", "similar") if name in alone}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "word"),
+    [
+        ({}, "bad_request", "searches"),
+        ({"searches": []}, "bad_request", "at least 1"),
+        ({"searches": [{"text": "red"}] * 101}, "bad_request", "at most 100"),
+        ({"searches": [{"text": "red"}, {"limit": 3}]}, "bad_request", "search 2 of 2"),
+        ({"searches": [{"text": "red", "limit": 6_000}] * 2}, "bad_request", "10,000"),
+        ({"searches": [{"text": "red", "colour": 1}]}, "bad_request", "searches.0.colour"),
+        ({"searches": [{"text": "red"}, {"id": ABSENT}]}, "not_found", ABSENT),
+        ({"searches": [{"text": "red", "using": "other"}]}, "unknown_vector", "other"),
+    ],
+)
+def test_several_searches_of_which_one_is_wrong(
+    shared: TestClient, body: dict[str, Any], code: str, word: str
+) -> None:
+    answer = shared.post(f"{SEARCH}es", json=body).json()
+    assert answer["code"] == code and word in answer["detail"]

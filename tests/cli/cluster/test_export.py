@@ -189,6 +189,7 @@ def test_a_node_that_gets_another_name_keeps_its_folder(
 
 
 def test_runs_are_fields_to_count_and_columns_of_a_table(clustered: Run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     assert clustered(*TREE).code == clustered("map", "make", "-c", "shop", "--method", "pca").code == 0
     counted = {value["value"]: value["count"] for value in facets(clustered, "cluster.look").json["values"]}
     assert (

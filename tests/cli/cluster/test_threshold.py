@@ -60,6 +60,7 @@ def belong(pair: dict[str, object]) -> bool:
 
 
 def test_a_sheet_first_and_then_answers_by_number(data: Path) -> None:
+    pytest.importorskip("matplotlib")
     drawn = ask(data, "--pairs", 40, "--to", "out/sheet.png", "--json")
     assert (
         drawn.code == 0

@@ -22,6 +22,8 @@ from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.errors import BadRequest
 
+pytest.importorskip("torch")
+
 ROOT = Path(__file__).parents[3]
 EACH = 12
 FAST = (
