@@ -39,7 +39,8 @@ def test_scores_follow_the_formula_also_far_out() -> None:
             assert scores[row, column] == pytest.approx(
                 1 / (1 + math.exp(-(one.slope * margin + one.offset))), abs=1e-5
             )
-    assert np.array_equal(heads[1].scores(x), scores[:, 1])
+    # a product with several columns may differ from that with one in its last bit
+    np.testing.assert_allclose(heads[1].scores(x), scores[:, 1], atol=1e-6)
     assert HeadSet(heads).scores(x[:0]).shape == (0, 3)
 
 
