@@ -130,8 +130,9 @@ def direct_route(access: Access) -> type[Route]:
     """Return the class of routes that call their function themselves, once the key has the scope ``access``.
 
     FastAPI's way to find a function's arguments is a third of what a small search takes in the API's process
-    (2.3 of 6.5 s of 1,000 searches under a profiler, reading the body included). Such a function is ``async``, takes the request and the parameters of its path, and reads all else itself;
-    FastAPI documents it, and never calls it.
+    (2.3 of 6.5 s of 1,000 searches under a profiler, reading the body included). Such a function is
+    ``async``, takes the request and the parameters of its path, and reads all else itself; FastAPI documents
+    it, and never calls it.
     """
 
     class DirectRoute(Route):
