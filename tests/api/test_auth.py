@@ -18,6 +18,7 @@ REQUESTS = [
     ("PATCH", "/v1/categories/pets", "write"),
     ("DELETE", "/v1/categories/pets", "write"),
     ("POST", "/v1/categories/pets/search", "read"),
+    ("POST", "/v1/categories/pets/searches", "read"),
     ("GET", "/v1/categories/pets/images", "read"),
     ("POST", "/v1/categories/pets/images", "write"),
     ("GET", "/v1/categories/pets/images/x", "read"),

@@ -82,8 +82,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def filled_data(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
-    """A data folder with the category ``shop``; tests that read share it."""
-    data = tmp_path_factory.mktemp("filled")
+    """A data folder with the category ``shop``; tests that read share it, and this process has it open."""
+    return fill_shop(tmp_path_factory.mktemp("filled"), pictures)
+
+
+def fill_shop(data: Path, pictures: Path) -> Path:
+    """Index the pictures into the category ``shop`` of a data folder; returns the folder."""
     manifest = data / "manifest.csv"
     rows = [
         f"{colour}/{size}.png,{colour},small|{colour},{size / 50},{0.1 * number:.1f},{2000 + number}"

@@ -47,3 +47,4 @@ def test_the_recall_of_the_search_index(filled: Run) -> None:
     assert shown.out.splitlines()[0].split("\t") == ["queries", "recall@10", "index ms", "exact ms"]
     filled("category", "create", "empty")
     assert "not_found" in filled("bench", "recall", "-c", "empty").err
+    assert filled("category", "delete", "empty", "--yes").code == 0

@@ -40,6 +40,7 @@ def test_quantised_copies_are_chosen_changed_and_measured(filled: Run) -> None:
     assert filled("category", "quantize", "shop", "none", "--json").json["quantization"] is None
     assert filled("category", "quantize", "shop", "int3").code == 2
     assert "not_found" in filled("category", "quantize", "nowhere", "int8").err
+    assert filled("category", "delete", "large", "--yes").code == 0
 
 
 @pytest.mark.parametrize(

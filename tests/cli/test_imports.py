@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import environment, runner
+from tests.cli.conftest import environment, fill_shop, runner
 
 SERVERS = ("qdrant_client", "grpc", "minio", "urllib3")
 HUB = ("huggingface_hub", "httpx", "requests")
@@ -50,10 +50,16 @@ def loaded(code: str, data: Path, arguments: Sequence[str], heavy: Sequence[str]
 
 
 @pytest.fixture(scope="module")
-def image(filled_data: Path) -> str:
+def shop_data(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
+    """A data folder with the category ``shop`` that no process has open."""
+    return fill_shop(tmp_path_factory.mktemp("closed"), pictures)
+
+
+@pytest.fixture(scope="module")
+def image(shop_data: Path) -> str:
     code = "import sys; from vitrine.cli.main import main; main()"
     env = {
-        name: value for name, value in {**os.environ, **environment(filled_data)}.items() if value is not None
+        name: value for name, value in {**os.environ, **environment(shop_data)}.items() if value is not None
     }
     listed = subprocess.run(
         [sys.executable, "-c", code, "images", "list", "-c", "shop", "--json"],
@@ -79,10 +85,10 @@ def image(filled_data: Path) -> str:
     ids=" ".join,
 )
 def test_commands_that_read_no_picture_import_no_arrays(
-    filled_data: Path, image: str, arguments: list[str]
+    shop_data: Path, image: str, arguments: list[str]
 ) -> None:
     typed = [image if word == "IMAGE" else word for word in arguments]
-    assert loaded(COMMAND, filled_data, typed, (*HEAVY, *NO_ARRAYS)) == []
+    assert loaded(COMMAND, shop_data, typed, (*HEAVY, *NO_ARRAYS)) == []
 
 
 def test_the_engine_starts_without_arrays(tmp_path: Path) -> None:
@@ -99,17 +105,17 @@ def test_the_engine_starts_without_arrays(tmp_path: Path) -> None:
     ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_commands_import_nothing_that_they_do_not_need(
-    filled_data: Path, tmp_path: Path, image: str, arguments: list[str]
+    shop_data: Path, tmp_path: Path, image: str, arguments: list[str]
 ) -> None:
     given = {"IMAGE": image, "OUT": str(tmp_path / "table.json")}
     typed = [given.get(word, word) for word in arguments]
     # doctor looks for weights in the cache of the hub's client
     heavy = [name for name in HEAVY if name not in HUB or arguments != ["doctor"]]
-    assert loaded(COMMAND, filled_data, typed, heavy) == []
+    assert loaded(COMMAND, shop_data, typed, heavy) == []
 
 
-def test_the_library_imports_nothing_that_it_does_not_need(filled_data: Path) -> None:
-    assert loaded(LIBRARY, filled_data, [], HEAVY) == []
+def test_the_library_imports_nothing_that_it_does_not_need(shop_data: Path) -> None:
+    assert loaded(LIBRARY, shop_data, [], HEAVY) == []
 
 
 @pytest.fixture(scope="module")
