@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.cli.conftest import Run
 
@@ -12,6 +13,7 @@ SMALL = ("--size", 16, "--channels", "8,16", "--dim", 4, "--epochs", 2, "--batch
 def test_a_trained_autoencoder_is_an_encoder_like_any_other(
     vitrine: Run, pictures: Path, tmp_path: Path
 ) -> None:
+    pytest.importorskip("torch")
     folder = tmp_path / "shapes"
     trained = vitrine("autoencoder", "train", folder, "--from", pictures, *SMALL, "--json")
     assert trained.code == 0, trained.err
@@ -34,6 +36,7 @@ def test_a_trained_autoencoder_is_an_encoder_like_any_other(
 
 
 def test_what_cannot_be_trained_says_what_to_do(vitrine: Run, pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     neither = vitrine("autoencoder", "train", tmp_path / "x")
     assert neither.code == 1 and "--category NAME or --from SOURCE" in neither.err
     words = vitrine("autoencoder", "train", tmp_path / "x", "--from", pictures, "--channels", "8;16")

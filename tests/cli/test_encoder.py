@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.cli.conftest import Run, runner
@@ -49,6 +50,7 @@ def test_an_encoder_that_is_not_there_is_told(vitrine: Run, tmp_path: Path) -> N
 
 
 def test_the_proof_is_printed_and_decides_the_exit_code(vitrine: Run, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     rows = vitrine("encoder", "check", "colour", "--json").json["checks"]
     assert all(row["passed"] for row in rows) and "texts alone and among others" in [
         row["name"] for row in rows

@@ -62,6 +62,7 @@ def test_links_and_wrong_usage(exporting: Run, tmp_path: Path) -> None:
 
 
 def test_tables_in_three_formats(exporting: Run, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
     for ending in ("json", "csv", "parquet"):
         answer = exporting(
             "table", "-c", "shop", "--to", tmp_path / f"out.{ending}", "--class", "red", "--json"

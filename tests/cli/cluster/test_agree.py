@@ -39,6 +39,7 @@ def grouped(vitrine: Run, kept: Kept, empty_data: Path) -> Run:
 
 
 def test_runs_are_made_named_and_compared(grouped: Run, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
     words = tmp_path / "words.txt"
     words.write_text("red\nblue\ngreen\nsomething\n")
     tree = ("--branching", 3, "--leaf-size", 20, "--depth", 1)
@@ -74,6 +75,8 @@ def test_runs_are_made_named_and_compared(grouped: Run, tmp_path: Path) -> None:
 
 
 def test_noise_is_left_out_and_counted(grouped: Run) -> None:
+    pytest.importorskip("sklearn")
+
     def run(name: str, *options: object) -> None:
         assert grouped("cluster", "run", name, "-c", NAME, *options).code == 0
 
@@ -95,6 +98,7 @@ def test_noise_is_left_out_and_counted(grouped: Run) -> None:
 
 
 def test_a_run_in_place_of_a_named_one_says_that_the_names_are_gone(grouped: Run, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
     words = tmp_path / "words.txt"
     words.write_text("red\nblue\ngreen\n")
     kmeans = ("cluster", "run", "one", "-c", NAME, "--method", "kmeans", "--clusters", 3)

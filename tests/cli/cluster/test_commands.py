@@ -105,6 +105,7 @@ def test_without_runs_the_list_says_how_to_make_one(data: Path) -> None:
 
 
 def test_many_children_are_named_in_part_and_the_largest_are_on_the_sheet(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
     run(data, "cluster", "run", "many", "-c", NAME, "--method", "kmeans", "--clusters", "40")
     unknown = run(data, "cluster", "show", "many", "root-99", "-c", NAME).err
     assert "root-0, root-1, root-2, root-3, root-4 and 35 more." in unknown
@@ -140,6 +141,7 @@ def test_images_of_a_node_are_a_filter(data: Path) -> None:
 
 
 def test_a_grid_of_flat_clusterings_chooses_one(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
     flat = ("cluster", "run", "flat", "-c", NAME, "--method", "kmeans", "--clusters", "2,3,5")
     made = run(data, *flat, "--json")
     assert made.code == 0, made.err
@@ -163,6 +165,7 @@ def test_a_grid_of_flat_clusterings_chooses_one(data: Path, tmp_path: Path) -> N
     ],
 )
 def test_every_flat_method_finds_the_three_groups(data: Path, method: str, options: tuple[str, ...]) -> None:
+    pytest.importorskip("sklearn")
     made = run(data, "cluster", "run", "flat", "-c", NAME, "--method", method, *options, "--json")
     assert made.code == 0, made.err
     assert made.json["method"] == method

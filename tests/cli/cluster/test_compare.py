@@ -50,6 +50,7 @@ def test_methods_are_compared_with_grids_and_against_the_class(cluster: Any, tmp
 
 
 def test_the_table_marks_the_best(cluster: Any) -> None:
+    pytest.importorskip("sklearn")
     lines = cluster(
         "compare", "--method", "kmeans", "--clusters", "3,6", "--reduce", "pca", "--dim", 4
     ).splitlines()
@@ -68,6 +69,7 @@ def test_the_table_marks_the_best(cluster: Any) -> None:
     ],
 )
 def test_wrong_options_are_explained(cluster: Any, options: tuple[str, ...], why: str) -> None:
+    pytest.importorskip("sklearn")
     with pytest.raises(Exception, match=why):
         cluster("compare", *options)
 

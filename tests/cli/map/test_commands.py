@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.cli.conftest import Run
@@ -30,6 +31,7 @@ def make(vitrine: Run, pictures: Path) -> None:
 
 
 def test_a_map_is_made_listed_drawn_and_deleted(vitrine: Run, pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     make(vitrine, pictures)
     [listed] = vitrine("map", "list", "-c", "shop", "--json").json
     assert (listed["name"], listed["images"], listed["missing"]) == ("flat", 12, 0)

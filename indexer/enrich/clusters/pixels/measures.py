@@ -24,7 +24,8 @@ from vitrine.indexer.enrich.duplicates.compare.features import matched, orb_feat
 from vitrine.indexer.enrich.duplicates.compare.prepared_picture import shrunk
 from vitrine.indexer.enrich.duplicates.compare.structure import WINDOW, Grey, Local, local, ssim
 from vitrine.services.errors import BadRequest
-from vitrine.services.extras import from_extra, load_extra
+from vitrine.services.extras import from_extra, load_extra, require_extra
+from vitrine.services.images.perceptual_hash import perceptual_hash
 
 HASHES = ("ahash", "phash", "dhash", "whash", "colorhash")
 MEASURES: tuple[str, ...] = ("ssim", "minhash", *HASHES, "orb", "template")
@@ -222,14 +223,40 @@ def patterns(grey: Grey) -> list[bytes]:
 # ----------------------------------------------------------------------------------------------------
 
 
-class Hash(_Sized):
-    """A perceptual hash of ImageHash, kept as a number of 64 bits; ``similarity`` is the share of equal
-    ``bits``.
+def _brighter_than_the_mean(image: Image.Image) -> NDArray[np.bool_]:
+    """ahash: (8, 8), which cells of the picture are brighter than all are on average."""
+    grey = np.asarray(image.convert("L").resize((8, 8), Image.Resampling.LANCZOS))
+    return grey > grey.mean()
 
-    At the scale ``WHOLE`` it is the hash that ImageHash gives for the picture as it is.
+
+def _brighter_than_the_left(image: Image.Image) -> NDArray[np.bool_]:
+    """dhash: (8, 8), which cells of the picture are brighter than their neighbour to the left."""
+    grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.LANCZOS))
+    return grey[:, 1:] > grey[:, :-1]
+
+
+def _of_low_frequencies(image: Image.Image) -> NDArray[np.bool_]:
+    """phash: 64 bits, as every indexed image has it in its payload."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(perceptual_hash(image)), np.uint8)).astype(np.bool_)
+
+
+_OWN_HASHES: Mapping[str, Callable[[Image.Image], NDArray[np.bool_]]] = {
+    "ahash": _brighter_than_the_mean,
+    "dhash": _brighter_than_the_left,
+    "phash": _of_low_frequencies,
+}
+
+
+class Hash(_Sized):
+    """A perceptual hash, kept as a number of 64 bits; ``similarity`` is the share of equal ``bits``.
+
+    ahash, dhash and phash are computed here, as ImageHash does; colorhash and whash are those of ImageHash,
+    which comes with an extra (``MissingExtra``).
     """
 
     def __init__(self, name: str, scale: int) -> None:
+        if name not in _OWN_HASHES:
+            require_extra("imagehash", "cluster")
         super().__init__(scale)
         self.name = name
         self.bits = 42 if name == "colorhash" else 64
@@ -237,17 +264,16 @@ class Hash(_Sized):
         self._places = [place * 64 // self.bits for place in range(self.bits)]
 
     def prepare(self, image: Image.Image) -> int:
-        with from_extra("cluster"):
-            import imagehash
-
         seen = image if self.scale == WHOLE else shrunk(image, self.scale)
-        made = {
-            "ahash": imagehash.average_hash, "phash": imagehash.phash, "dhash": imagehash.dhash,
-            "colorhash": imagehash.colorhash, "whash": imagehash.whash,
-        }[self.name](seen)  # fmt: skip
-        return sum(
-            1 << place for place, bit in zip(self._places, made.hash.ravel().tolist(), strict=True) if bit
-        )
+        if self.name in _OWN_HASHES:
+            bits = _OWN_HASHES[self.name](seen)
+        else:
+            with from_extra("cluster"):
+                import imagehash
+
+            of_library = {"colorhash": imagehash.colorhash, "whash": imagehash.whash}
+            bits = of_library[self.name](seen).hash
+        return sum(1 << place for place, bit in zip(self._places, bits.ravel().tolist(), strict=True) if bit)
 
     def similarity(self, one: int, other: int) -> float:
         return 1 - (one ^ other).bit_count() / self.bits
