@@ -226,13 +226,15 @@ def patterns(grey: Grey) -> list[bytes]:
 def _brighter_than_the_mean(image: Image.Image) -> NDArray[np.bool_]:
     """ahash: (8, 8), which cells of the picture are brighter than all are on average."""
     grey = np.asarray(image.convert("L").resize((8, 8), Image.Resampling.LANCZOS))
-    return grey > grey.mean()
+    brighter: NDArray[np.bool_] = grey > grey.mean()
+    return brighter
 
 
 def _brighter_than_the_left(image: Image.Image) -> NDArray[np.bool_]:
     """dhash: (8, 8), which cells of the picture are brighter than their neighbour to the left."""
     grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.LANCZOS))
-    return grey[:, 1:] > grey[:, :-1]
+    brighter: NDArray[np.bool_] = grey[:, 1:] > grey[:, :-1]
+    return brighter
 
 
 def _of_low_frequencies(image: Image.Image) -> NDArray[np.bool_]:
