@@ -12,7 +12,7 @@ from vitrine.services.encoders.graphs import layers
 from vitrine.services.encoders.graphs.configs import Config, check_colours
 from vitrine.services.encoders.graphs.graph import EncoderGraph
 from vitrine.services.encoders.graphs.maps import layers as maps
-from vitrine.services.encoders.graphs.maps.resnet import stages
+from vitrine.services.encoders.graphs.maps.resnet import after_stages, stages
 from vitrine.services.encoders.graphs.tensors import Tensors
 from vitrine.services.encoders.graphs.weights import Weights
 
@@ -26,22 +26,14 @@ def build(
     keys = Config(config)
     check_colours(keys)
     tensors = Tensors(weights).under_first(("", "regnet."), "embedder.embedder.convolution.weight")
-    act = keys.word("hidden_act", "relu")
     channels = keys.whole("embedding_size", 32)
     source = layers.pixels(size)
     names = "embedder.embedder.convolution", "embedder.embedder.normalization"
     x = maps.normed_convolution(source, tensors, names, maps.Shape(3, channels, 3, 2), _EPS)
-    x = layers.activation(x, act)
-    for number, (outputs, depth) in enumerate(stages(keys, (128, 192, 512, 1088), (2, 6, 12, 2))):
-        stride = 2 if number or keys.flag("downsample_in_first_stage", True) else 1
-        for place in range(depth):
-            block = tensors.under(f"encoder.stages.{number}.layers.{place}.")
-            x = _block(x, block, channels, outputs, 1 if place else stride, keys, act)
-            channels = outputs
-    tensors.complete()
-    return EncoderGraph(
-        layers.model(maps.mean_of_map(x), source, "image"), channels, "mean", convolutional=True
-    )
+    x = layers.activation(x, keys.word("hidden_act", "relu"))
+    stride = 2 if keys.flag("downsample_in_first_stage", True) else 1
+    blocks = stages(keys, (128, 192, 512, 1088), (2, 6, 12, 2))
+    return after_stages(x, source, tensors, keys, channels, blocks, stride, _block)
 
 
 def _block(

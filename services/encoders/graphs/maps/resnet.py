@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import openvino as ov
@@ -17,6 +17,8 @@ from vitrine.services.encoders.graphs.weights import Weights
 
 _EPS = 1e-5
 _REDUCTION = 4
+Block = Callable[[ov.Node, Tensors, int, int, int, Config, str], ov.Node]
+"""From maps, weights, channels in and out, stride, config and activation to the maps of the next block."""
 
 
 def build(
@@ -32,21 +34,41 @@ def build(
     names = "embedder.embedder.convolution", "embedder.embedder.normalization"
     x = maps.normed_convolution(source, tensors, names, maps.Shape(3, channels, 7, 2), _EPS)
     x = ops.max_pool(layers.activation(x, act), [2, 2], [1, 1], [1, 1], [1, 1], [3, 3]).output(0)
-    for number, (outputs, depth) in enumerate(stages(keys, (256, 512, 1024, 2048), (3, 4, 6, 3))):
-        stride = 2 if number or keys.flag("downsample_in_first_stage", False) else 1
-        for place in range(depth):
-            block = tensors.under(f"encoder.stages.{number}.layers.{place}.")
-            x = _block(x, block, channels, outputs, 1 if place else stride, keys, act)
-            channels = outputs
-    tensors.complete()
-    return EncoderGraph(
-        layers.model(maps.mean_of_map(x), source, "image"), channels, "mean", convolutional=True
-    )
+    stride = 2 if keys.flag("downsample_in_first_stage", False) else 1
+    blocks = stages(keys, (256, 512, 1024, 2048), (3, 4, 6, 3))
+    return after_stages(x, source, tensors, keys, channels, blocks, stride, _block)
 
 
 def stages(keys: Config, channels: tuple[int, ...], depths: tuple[int, ...]) -> list[tuple[int, int]]:
     """Return (channels, count of blocks) of each stage, from a config or these defaults."""
     return list(zip(keys.wholes("hidden_sizes", channels), keys.wholes("depths", depths), strict=False))
+
+
+def after_stages(
+    x: ov.Node,
+    source: ov.Node,
+    weights: Tensors,
+    keys: Config,
+    channels: int,
+    blocks: Sequence[tuple[int, int]],
+    first_stride: int,
+    block: Block,
+) -> EncoderGraph:
+    """Return the graph whose blocks begin with ``x``, maps of this many channels: ResNet's and RegNet's.
+
+    ``blocks``: channels and count of blocks of each stage, of which the first halves the map (that of
+    the first stage where ``first_stride`` is 2)."""
+    act = keys.word("hidden_act", "relu")
+    for number, (outputs, depth) in enumerate(blocks):
+        stride = 2 if number else first_stride
+        for place in range(depth):
+            part = weights.under(f"encoder.stages.{number}.layers.{place}.")
+            x = block(x, part, channels, outputs, 1 if place else stride, keys, act)
+            channels = outputs
+    weights.complete()
+    return EncoderGraph(
+        layers.model(maps.mean_of_map(x), source, "image"), channels, "mean", convolutional=True
+    )
 
 
 def _block(
