@@ -23,7 +23,7 @@ from PIL import Image
 from vitrine.indexer.enrich.duplicates.compare.features import matched, orb_features
 from vitrine.indexer.enrich.duplicates.compare.prepared_picture import shrunk
 from vitrine.indexer.enrich.duplicates.compare.structure import WINDOW, Grey, Local, local, ssim
-from vitrine.services.errors import BadRequest
+from vitrine.services.errors import BadRequest, MissingExtra
 from vitrine.services.extras import from_extra, load_extra, require_extra
 from vitrine.services.images.perceptual_hash import perceptual_hash
 
@@ -120,6 +120,8 @@ def prepared(measure: Measure, image: Image.Image) -> Any:
     the libraries behind the measures raise errors of many kinds."""
     try:
         return measure.prepare(image)
+    except MissingExtra:  # that is no picture's fault
+        raise
     except Exception:
         return None
 

@@ -4,6 +4,7 @@ all."""
 from __future__ import annotations
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from vitrine.indexer.enrich.clusters.pixels.measures import (
     decode_target,
     measure,
     patterns,
+    prepared,
 )
-from vitrine.services.errors import BadRequest
+from vitrine.services.errors import BadRequest, MissingExtra
 from vitrine.services.images.open import ImageLimits, open_image
 
 pytest.importorskip("datasketch")
@@ -171,3 +173,12 @@ def test_what_cannot_be_is_refused() -> None:
     for name, scale in (("magic", None), ("ssim", 8), ("orb", 5000)):
         with pytest.raises(BadRequest):
             measure(name, scale=scale)
+
+
+def test_a_missing_library_is_no_fault_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = measure("whash")
+    monkeypatch.setitem(sys.modules, "imagehash", None)
+    with pytest.raises(MissingExtra, match="ImageHash"):
+        prepared(chosen, Image.new("RGB", (16, 16)))
+    with pytest.raises(MissingExtra, match="ImageHash"):
+        measure("whash")
