@@ -3,6 +3,15 @@
 #   docker build -t vitrine .
 
 ARG PYTHON_IMAGE=python:3.11.14-slim-trixie
+ARG NODE_IMAGE=node:24.21.0-bookworm-slim
+
+# the web page, of which nothing but the built files goes on
+FROM ${NODE_IMAGE} AS page
+WORKDIR /src/web
+COPY web/package.json web/package-lock.json web/.npmrc ./
+RUN npm ci --no-audit --no-fund
+COPY web ./
+RUN npm run --silent build
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -17,6 +26,7 @@ COPY services services
 COPY indexer indexer
 COPY training training
 COPY api api
+COPY --from=page /src/api/built_page api/built_page
 COPY cli cli
 COPY data data
 # what runs is in the lock; what installs, and OpenVINO's plugins for other devices than the CPU, stays behind

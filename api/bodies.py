@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from vitrine.api.route import MULTIPART, LimitedRequest, media_type
-from vitrine.api.schemas.taggers import PictureBody
+from vitrine.api.schemas.findings.taggers import PictureBody
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest
 from vitrine.services.validation import validated

@@ -9,9 +9,9 @@ from fastapi import Depends, Query, Request
 
 from vitrine.api.metrics import Metrics
 from vitrine.api.readiness import Readiness
-from vitrine.api.thumbnails import ThumbnailCache
 from vitrine.services.category.filters import Conditions, conditions_from_pairs
 from vitrine.services.errors import BadRequest
+from vitrine.services.jobs.jobs import Jobs
 from vitrine.services.runtime import Runtime
 from vitrine.services.vector_store.base import MAX_LIMIT
 
@@ -26,11 +26,27 @@ def _state(name: str) -> Callable[[Request], Awaitable[Any]]:
 
 
 RuntimeDep = Annotated[Runtime, Depends(_state("runtime"))]
+JobsDep = Annotated[Jobs, Depends(_state("jobs"))]
 MetricsDep = Annotated[Metrics, Depends(_state("metrics"))]
-ThumbnailsDep = Annotated[ThumbnailCache, Depends(_state("thumbnails"))]
 LimitParameter = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 CursorParameter = Annotated[str | None, Query(max_length=2_000, description="`cursor` of the page before.")]
+FieldsParameter = Annotated[
+    str | None,
+    Query(
+        max_length=10_000,
+        description="Only these of each payload, separated by commas: class, scores.TAG ...; empty: none.",
+    ),
+]
 ReadinessDep = Annotated[Readiness, Depends(_state("readiness"))]
+
+
+def field_names(text: str | None) -> list[str] | None:
+    """Return the names in a list with commas.
+
+    >>> field_names("class, tags"), field_names(""), field_names(None)
+    (['class', 'tags'], [], None)
+    """
+    return None if text is None else [name for part in text.split(",") if (name := part.strip())]
 
 
 def no_other_parameters(*own: str) -> Callable[[Request], Awaitable[None]]:

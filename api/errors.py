@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from http import HTTPMethod, HTTPStatus
 from typing import Any, ClassVar
 
+import numpy as np
 import orjson
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -26,16 +27,21 @@ _log = logging.getLogger("vitrine.api")
 STATUS: Mapping[str, int] = {
     "unauthorized": 401,
     "forbidden": 403,
+    "urls_off": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "already_exists": 409,
+    "changed": 409,
     "conflict": 409,
     "encoder_mismatch": 409,
     "tagger_mismatch": 409,
     "worse_encoder": 409,
+    "read_only": 409,
     "store_locked": 409,
+    "too_many_gone": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
+    "range_not_satisfiable": 416,
     "unsupported_format": 415,
     "bad_request": 422,
     "bad_vector": 422,
@@ -46,6 +52,7 @@ STATUS: Mapping[str, int] = {
     "unknown_field": 422,
     "unknown_vector": 422,
     "unsupported_query": 422,
+    "too_many_requests": 429,
     "missing_credentials": 503,
     "missing_extra": 503,
     "model_unavailable": 503,
@@ -110,7 +117,11 @@ def problem(error: Exception, request_id: str) -> Response:
     if code in OPERATORS:
         _log.error("request %s: %s: %s", request_id, code, error.message)
         return _response(status, code, _rebuilding(error) or _for_operators(code), request_id, {})
-    headers = {"WWW-Authenticate": "X-API-Key"} if status == 401 else None
+    headers = {"WWW-Authenticate": "X-API-Key"} if status == 401 else {}
+    if "retry_after" in error.details:
+        headers["Retry-After"] = str(error.details["retry_after"])
+    if status == 416:
+        headers["Content-Range"] = f"bytes */{error.details['size']}"
     return _response(status, code, error.message, request_id, error.details, headers)
 
 
@@ -122,14 +133,30 @@ def invalid(errors: Any, part: str) -> BadRequest:
 
 
 def dump_json(content: object) -> bytes:
-    """Return the content as JSON; NaN becomes null, numpy arrays lists, and text that is not valid Unicode is
-    escaped instead of refused."""
+    """Return the content as JSON. Bytes are JSON already, such as stored payloads, and are copied. NaN
+    becomes null, numpy arrays lists, and text that is not valid Unicode is escaped instead of refused."""
     try:
-        return orjson.dumps(content, default=str, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(
+            content, default=_copied, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+        )
     except orjson.JSONEncodeError:
         import json
 
-        return json.dumps(content, default=str).encode()
+        return json.dumps(content, default=_read).encode()
+
+
+def _copied(value: object) -> object:
+    """Return what orjson is to write for a value that it does not know."""
+    return orjson.Fragment(value) if isinstance(value, bytes) else _plain(value)
+
+
+def _read(value: object) -> object:
+    """Return the same for the json module, which cannot copy text."""
+    return orjson.loads(value) if isinstance(value, bytes) else _plain(value)
+
+
+def _plain(value: object) -> object:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
 _ROUTER_SENTENCES = {

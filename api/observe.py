@@ -7,14 +7,13 @@ import re
 import time
 import uuid
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitrine.api.errors import problem
 from vitrine.api.metrics import Metrics
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _CLIENT_GONE = 499
 
 
@@ -31,8 +30,9 @@ class Observed:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given.decode() if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        own = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
         scope["vitrine_request_id"] = request_id
         status = 0
 
@@ -40,9 +40,7 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                message = {**message, "headers": [*message.get("headers", ()), *own]}
             await send(message)
 
         try:
@@ -62,7 +60,8 @@ class Observed:
 
 
 class HeadLikeGet:
-    """ASGI middleware: HEAD is answered as GET is, status and headers, without the body."""
+    """ASGI middleware: HEAD is answered as GET is, status and headers, without the body. Only GET has ranges
+    (RFC 9110, section 14.2)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -75,7 +74,8 @@ class HeadLikeGet:
         async def without_body(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        asked = {**scope, "method": "GET"}
+        headers = [header for header in scope["headers"] if header[0] != b"range"]
+        asked = {**scope, "method": "GET", "headers": headers}
         try:
             await self._app(asked, receive, without_body)
         finally:

@@ -11,9 +11,18 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from vitrine.api.schemas.categories import CategoryChanges, CategoryNew
+from vitrine.api.schemas.changes import BatchBody
 from vitrine.api.schemas.common import Problem
+from vitrine.api.schemas.findings.clusters import NodeBody
+from vitrine.api.schemas.findings.duplicates import DecisionBody
+from vitrine.api.schemas.findings.taggers import LabelsBody, PictureBody, TrainBody
+from vitrine.api.schemas.images import KnownBody
+from vitrine.api.schemas.jobs import JobBody
+from vitrine.api.schemas.saved import SavedBody
 from vitrine.api.schemas.search import SearchBody, SearchesBody
-from vitrine.api.schemas.taggers import LabelsBody, PictureBody, TrainBody
+from vitrine.api.schemas.session import SessionBody
+from vitrine.api.schemas.several import SeveralBody
+from vitrine.api.schemas.summary import SummaryBody
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.filters import FILTER_WORDS
 
@@ -22,10 +31,19 @@ _TAKEN: tuple[type[BaseModel], ...] = (
     CategoryChanges,
     SearchBody,
     SearchesBody,
+    SeveralBody,
+    SummaryBody,
     ImageChanges,
+    BatchBody,
+    SavedBody,
+    DecisionBody,
+    NodeBody,
     PictureBody,
     LabelsBody,
+    KnownBody,
     TrainBody,
+    SessionBody,
+    JobBody,
     Problem,
 )
 _REF = "#/components/schemas/{model}"
@@ -114,3 +132,14 @@ def _document(app: FastAPI) -> dict[str, Any]:
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = _PROBLEM
     return tree
+
+
+if __name__ == "__main__":  # the page's types are made of it: make web-check
+    import sys
+
+    import orjson
+
+    from vitrine.api.app import create_app
+    from vitrine.services.settings import Settings
+
+    sys.stdout.buffer.write(orjson.dumps(create_app(Settings()).openapi()))

@@ -3,7 +3,7 @@ key."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import orjson
@@ -12,9 +12,12 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from vitrine.api.auth import Access, check_key, require
+from vitrine.api.auth import Access, check_access, require
 from vitrine.api.errors import UnsupportedMediaType, dump_json
 from vitrine.services.errors import BadRequest, TooLarge
 from vitrine.services.validation import Model, validated
@@ -48,6 +51,8 @@ class LimitedRequest(Request):
     arrives is counted, so it holds for chunked and multipart bodies and for a Content-Length that lies.
     """
 
+    _most: int | None = None
+
     def check_length(self) -> None:
         """Raise ``TooLarge`` if the declared length is over the limit, ``BadRequest`` if it is not a
         number."""
@@ -56,12 +61,35 @@ class LimitedRequest(Request):
             raise BadRequest("The header Content-Length is not a number.")
         self._check(int(declared[:18]) if len(declared) <= 18 else 10**18)
 
+    def take_at_most(self, size: int) -> None:
+        """Lower the limit to so many bytes, for a body that is read before anyone has shown a key."""
+        self._most = size
+        self.check_length()
+
     async def stream(self) -> AsyncIterator[bytes]:  # type: ignore[override]
         seen = 0
         async for chunk in super().stream():
             seen += len(chunk)
             self._check(seen)
             yield chunk
+
+    async def body(self) -> bytes:
+        """Return the whole body. Starlette reads it through three generators inside each other, which for the
+        body of a search, in one piece, takes several times as long."""
+        if not hasattr(self, "_body"):
+            parts: list[bytes] = []
+            size, more = 0, True
+            while more:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                parts.append(message.get("body", b""))
+                more = message.get("more_body", False)
+                size += len(parts[-1])
+                self._check(size)
+            self._stream_consumed = True
+            self._body = b"".join(parts)
+        return self._body
 
     async def json(self) -> Any:
         """Return the JSON of the body; an empty body is an empty object.
@@ -103,6 +131,8 @@ class LimitedRequest(Request):
             raise (TooLarge if too_large else BadRequest)(f"The form is refused: {error.detail}") from None
 
     def _check(self, size: int) -> None:
+        if self._most is not None and size > self._most:
+            raise TooLarge(f"The request body is larger than {self._most:,} bytes.", limit_bytes=self._most)
         limit: int = self.app.state.max_body_bytes
         if size > limit:
             raise TooLarge(
@@ -126,28 +156,60 @@ class Route(APIRoute):
         return handle_limited
 
 
-def direct_route(access: Access) -> type[Route]:
-    """Return the class of routes that call their function themselves, once the key has the scope ``access``.
+class DirectRoute(Route):
+    """A route that calls its function itself, once the key has the scope ``access``. ``DirectRoutes`` brings
+    requests to it.
 
-    FastAPI's way to find a function's arguments is a third of what a small search takes in the API's process
-    (2.3 of 6.5 s of 1,000 searches under a profiler, reading the body included). Such a function is
-    ``async``, takes the request and the parameters of its path, and reads all else itself; FastAPI documents
-    it, and never calls it.
+    Such a function is ``async``, takes the request and the parameters of its path, all of them text, and
+    reads all else itself; FastAPI documents it, and never calls it.
     """
 
-    class DirectRoute(Route):
-        def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-            answer: Callable[..., Awaitable[Response]] = self.endpoint
+    access: Access
 
-            async def handle(request: Request) -> Response:
-                limited = LimitedRequest(request.scope, request.receive)
-                limited.check_length()
-                check_key(limited, access)
-                return await answer(limited, **limited.path_params)
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        async def handle(request: Request) -> Response:
+            return await self.answer(LimitedRequest(request.scope, request.receive))
 
-            return handle
+        return handle
 
-    return DirectRoute
+    async def answer(self, request: LimitedRequest) -> Response:
+        """Return what the route's function answers. ``Unauthorized``, ``Forbidden``, ``TooLarge``."""
+        request.check_length()
+        await check_access(request, self.access)
+        function: Callable[..., Awaitable[Response]] = self.endpoint
+        return await function(request, **request.path_params)
+
+
+def direct_route(access: Access) -> type[DirectRoute]:
+    """Return the class of direct routes that ask for the scope ``access``."""
+    return type("DirectRoute", (DirectRoute,), {"access": access})
+
+
+class DirectRoutes:
+    """ASGI middleware, the innermost one: answers what is asked of the direct routes among ``routes``, and
+    hands on the rest. Errors rise to the middlewares around it, as they do from all other routes.
+
+    FastAPI's way from a request to the function of a route, and back, is several layers of its own,
+    Starlette's regular expressions of all other routes, and a resolver of arguments: more than all the work
+    of the API on a small search. ``benchmarks/http_hops.py`` shows what each hop takes.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
+        self._app = app
+        self._routes = [route for route in routes if isinstance(route, DirectRoute)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # below another path all routes are looked up by Starlette, which takes that path away
+        if scope["type"] == "http" and not scope.get("root_path"):
+            for route in self._routes:
+                found = route.path_regex.match(scope["path"])
+                if found and scope["method"] in (route.methods or ()):
+                    scope["route"] = route  # for the metrics
+                    scope["path_params"] = found.groupdict()
+                    answer = await route.answer(LimitedRequest(scope, receive))
+                    await answer(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
 
 
 def router(

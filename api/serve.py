@@ -6,13 +6,15 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import uvicorn
 
 from vitrine.api.app import create_app
 from vitrine.api.auth import refuse_open_bind
 from vitrine.api.warmup import warming_up
+from vitrine.services.jobs.jobs import Jobs
+from vitrine.services.jobs.supervisor import jobs_run_in_background
 from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
 
@@ -28,7 +30,7 @@ def serve(settings: Settings, *, started: Callable[[str], None] = print) -> None
     what ``open_runtime`` raises; exits with 1 if the port cannot be bound.
     """
     refuse_open_bind(settings)
-    with open_runtime(settings, command="vitrine serve") as runtime:
+    with open_runtime(settings, command="vitrine serve") as runtime, closing(Jobs(settings)) as jobs:
         # the embedded engine writes the URL to its lock, so that other processes can say who holds the data
         # and where to ask
         serving_at: Callable[[str], None] | None = getattr(runtime.vectors, "serving_at", None)
@@ -38,30 +40,36 @@ def serve(settings: Settings, *, started: Callable[[str], None] = print) -> None
                 serving_at(url)
             started(f"Vitrine serves {url} (documentation: {url}/docs)")
 
+        app = create_app(settings, runtime=runtime, work=jobs)
         config = uvicorn.Config(
-            create_app(settings, runtime=runtime),
+            app,
             host=settings.host.strip("[]"),
             port=settings.port,
             server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
             ws="none",
         )
-        with warming_up(runtime), _signals_end_the_server():
-            _Server(config, bound).run()
+        with warming_up(runtime), _signals_end_the_server(), jobs_run_in_background(jobs):
+            _Server(config, bound, app.state.ending).run()
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, which reports its address once it serves."""
+    """Uvicorn, which reports its address once it serves, and sets ``ending`` when it is to end."""
 
-    def __init__(self, config: uvicorn.Config, bound: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, bound: Callable[[str], None], ending: threading.Event) -> None:
         super().__init__(config)
         self._bound = bound
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self._bound(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.set()
+        await super().shutdown(sockets)
 
 
 @contextmanager

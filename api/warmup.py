@@ -1,5 +1,6 @@
-"""Load what queries need before the first one asks: encoders, whose weights take seconds to read, and what
-the object store says of the categories, which is then known if the store goes away."""
+"""Load what queries need before the first one asks: encoders, whose weights take seconds to read, what the
+object store says of the categories, which is then known if the store goes away, and columns, by which whole
+categories are counted. Then empty the bin of what is older than 24 hours."""
 
 from __future__ import annotations
 
@@ -16,15 +17,20 @@ _MOST = 3
 those in use."""
 _MOST_KNOWN = 50
 """Categories of which the taggers, cluster runs and maps are read ahead."""
+_MOST_COUNTED = 3
+"""Categories whose columns are read ahead: those that were changed last."""
+_MOST_ROWS = 300_000
+"""Of a larger category the columns are read once somebody looks at it: that keeps its engine busy for longer
+than a start should."""
 _log = logging.getLogger("vitrine.api")
 
 
 @contextmanager
 def warming_up(runtime: Runtime) -> Iterator[None]:
-    """Load the categories' first encoders on a thread meanwhile. One that fails is logged; its first query
-    says why."""
+    """Load the categories' first encoders on a thread meanwhile, and empty the bin. One that fails is logged;
+    its first query says why."""
     ended = threading.Event()
-    thread = threading.Thread(target=_load, args=(runtime, ended), name="warm-up")
+    thread = threading.Thread(target=warm_up, args=(runtime, ended), name="warm-up")
     thread.start()
     try:
         yield
@@ -40,6 +46,17 @@ def know(runtime: Runtime, category: str) -> None:
     runtime.clusters.in_service(category)
     runtime.maps.in_service(category)
     runtime.duplicates.current_key(category)
+
+
+def warm_up(runtime: Runtime, ended: threading.Event) -> None:
+    """Do all of it, as far as it comes before ``ended`` is set."""
+    _load(runtime, ended)
+    if runtime.read_only:
+        return
+    try:
+        runtime.editor.sweep(ended)
+    except VitrineError as error:
+        _log.warning("the bin is not emptied: %s", error.message)
 
 
 def _load(runtime: Runtime, ended: threading.Event) -> None:
@@ -63,3 +80,11 @@ def _load(runtime: Runtime, ended: threading.Event) -> None:
             runtime.encoders.for_category(spec)
         except VitrineError as error:
             _log.warning("encoder %s is not loaded ahead: %s", spec.name, error.message)
+    small = [category for category in categories if 0 < category.images <= _MOST_ROWS]
+    for category in sorted(small, key=lambda one: one.updated_at)[-_MOST_COUNTED:]:
+        if ended.is_set():
+            return
+        try:
+            runtime.columns.warm(category.name)
+        except VitrineError as error:
+            _log.warning("the columns of %s are not read ahead: %s", category.name, error.message)

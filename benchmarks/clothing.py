@@ -25,7 +25,8 @@ from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.domain import Hit
 from vitrine.services.images.contact_sheet import Tile, contact_sheet
 from vitrine.services.runtime import Runtime, open_runtime
-from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.search.options import SearchOptions
+from vitrine.services.search.questions import ByImage
 from vitrine.services.settings import Settings
 
 CATEGORY, FIRST = "clothing", 10
@@ -75,7 +76,7 @@ def records(found: Iterable[Photo]) -> Iterator[ImageRecord]:
 def ask(runtime: Runtime, found: Iterable[Photo]) -> Iterator[Answer]:
     options = SearchOptions(limit=FIRST)
     for photo in found:
-        result = runtime.searcher.by_image(CATEGORY, photo.path.read_bytes(), options)
+        result = runtime.searcher.search(CATEGORY, ByImage(photo.path.read_bytes()), options)
         yield Answer(photo, result.hits, result.encode_ms, result.search_ms)
 
 
@@ -83,7 +84,7 @@ def precision(answers: Sequence[Answer], k: int) -> float:
     """Mean share of right ones among the first k hits.
 
     >>> photo = Photo(Path("a.jpg"), "hat")
-    >>> hits = [Hit("1", payload={"class": "hat"}), Hit("2", payload={"class": "shoes"})]
+    >>> hits = [Hit("1", payload_json=b'{"class": "hat"}'), Hit("2", payload_json=b'{"class": "shoes"}')]
     >>> precision([Answer(photo, hits, 0, 0)], 1), precision([Answer(photo, hits, 0, 0)], 2)
     (1.0, 0.5)
     """

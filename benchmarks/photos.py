@@ -35,6 +35,8 @@ def make_photos(folder: Path, count: int, size: tuple[int, int], *, painted: int
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:06}.jpg" for number in range(count)]
+    if all(path.exists() for path in paths):
+        return paths
     bases: list[bytes] = []
     for number, path in enumerate(paths):
         if len(bases) < min(painted, count):

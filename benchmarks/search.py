@@ -2,7 +2,8 @@
 
 One process holds the engine, the Searcher and a uvicorn server; this one asks it over HTTP with a keep-alive
 client, or has it time the engine and the Searcher itself. The rounds of all of them alternate, so that a busy
-machine slows all alike; medians are over rounds. The vectors lie around centres, as embeddings of pictures
+machine slows all alike; medians are over rounds. The processor time of server and engine together is less
+noisy than the clock. The vectors lie around centres, as embeddings of pictures
 do; ``--pure-noise`` spreads them evenly, which no picture collection does and which is the hardest case for
 any index.
 
@@ -32,6 +33,7 @@ import numpy as np
 import uvicorn
 from numpy.typing import NDArray
 
+from benchmarks.processor_time import processor_ms
 from vitrine.api.app import create_app
 from vitrine.services.category.filters import Conditions, NumberRange
 from vitrine.services.domain import Near, Point, Query
@@ -39,7 +41,8 @@ from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime, assemble
-from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.search.options import SearchOptions
+from vitrine.services.search.questions import ByVector
 from vitrine.services.settings import Settings
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
@@ -124,6 +127,7 @@ def payload(row: int, tag: int, score: float) -> dict[str, Any]:
 
 @contextmanager
 def opened(folder: Path, dim: int) -> Iterator[Runtime]:
+    """Open the stores in ``folder``, with an encoder that nobody asks."""
     settings = Settings(_env_file=None, data=folder, min_free_mb=0, encoder="colour", offline=True)
     vectors = EdgeVectorStore(folder / "vectors", min_free_mb=0, auto_optimize=False)
     pool = EncoderPool(settings)
@@ -147,13 +151,14 @@ def serve(pipe: Connection, folder: Path, shape: Shape) -> None:
         while not server.started:
             time.sleep(0.01)
         pipe.send(server.servers[0].sockets[0].getsockname()[1])
-        host = _Host(runtime, shape)
+        host = Host(runtime, shape)
         commands: dict[str, Callable[..., Any]] = {
             "fill": host.fill,
             "engine": host.time_engine,
             "searcher": host.time_searcher,
             "find": host.find,
             "optimizing": host.optimizing,
+            "processes": lambda: [os.getpid(), runtime.vectors.engine_pid],
         }
         try:
             while (command := pipe.recv()) is not None:
@@ -163,7 +168,7 @@ def serve(pipe: Connection, folder: Path, shape: Shape) -> None:
             thread.join()
 
 
-class _Host:
+class Host:
     def __init__(self, runtime: Runtime, shape: Shape) -> None:
         self._runtime = runtime
         self._shape = shape
@@ -188,14 +193,14 @@ class _Host:
 
     def time_searcher(self, filter: str, numbers: Sequence[int]) -> list[float]:
         options = SearchOptions(conditions=FILTERS[filter])
-        return [timed(self._runtime.searcher.by_vector, CATEGORY, self._queries[n], options) for n in numbers]
+        search, asks = self._runtime.searcher.search, [ByVector(self._queries[n]) for n in numbers]
+        return [timed(search, CATEGORY, ask, options) for ask in asks]
 
     def find(self, filter: str, numbers: Sequence[int]) -> list[list[str]]:
         options = SearchOptions(conditions=FILTERS[filter])
-        return [
-            [hit.id for hit in self._runtime.searcher.by_vector(CATEGORY, self._queries[n], options).hits]
-            for n in numbers
-        ]
+        asks = [ByVector(self._queries[n]) for n in numbers]
+        found = [self._runtime.searcher.search(CATEGORY, ask, options) for ask in asks]
+        return [[hit.id for hit in result.hits] for result in found]
 
     def optimizing(self) -> dict[str, Any]:
         """Query times while the points added before are being indexed."""
@@ -287,8 +292,9 @@ def recall(
 def measure(
     call: Callable[..., Any], client: _Client, shape: Shape, queries: Vectors, rounds: int, size: int
 ) -> dict[str, Any]:
-    """By way and filter, in ms: p50 (median of the rounds'), p99 of all, and p50 over that of the engine in
-    the same round."""
+    """By way and filter, in ms: p50 (median of the rounds'), p99 of all, p50 over that of the engine in the
+    same round, and the processor time of server and engine a query."""
+    processes = call("processes")
     ways: dict[str, Callable[[str, list[int]], list[float]]] = {
         "engine": lambda filter, numbers: list(call("engine", filter, numbers)),
         "searcher": lambda filter, numbers: list(call("searcher", filter, numbers)),
@@ -302,13 +308,16 @@ def measure(
     taken: dict[tuple[str, str], list[list[float]]] = {
         (way, filter): [] for way in ways for filter in FILTERS
     }
+    processor: dict[tuple[str, str], list[float]] = {key: [] for key in taken}
     for number in range(-1, rounds):
         numbers = [(max(number, 0) * size + step) % shape.queries for step in range(size)]
         for filter in FILTERS:
             for way, run in ways.items():
+                before = processor_ms(processes)
                 times = run(filter, numbers)
                 if number >= 0:  # the first round only warms up
                     taken[way, filter].append(times)
+                    processor[way, filter].append((processor_ms(processes) - before) / size)
     middles = {key: np.median(times, axis=1) for key, times in taken.items()}
     return {
         way: {
@@ -318,6 +327,7 @@ def measure(
                 "over_engine_ms": round(
                     float(np.median(middles[way, filter] - middles["engine", filter])), 3
                 ),
+                "processor_ms": round(float(np.median(processor[way, filter])), 3),
                 "times_plain": round(float(np.median(middles[way, filter] / middles[way, "plain"])), 3),
             }
             for filter in FILTERS
@@ -361,6 +371,12 @@ def show(result: dict[str, Any]) -> None:
     }
     print(
         "over the engine, in the same round: " + ", ".join(f"{way} {ms:.2f} ms" for way, ms in over.items())
+    )
+    print(
+        "processor, of server and engine a query: "
+        + ", ".join(
+            f"{way} {filters['plain']['processor_ms']:.2f} ms" for way, filters in result["times"].items()
+        )
     )
     print(
         f"{'recall@10':16}"

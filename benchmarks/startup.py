@@ -1,14 +1,15 @@
 """How long cold commands take, what they hold in memory, and which packages their imports cost.
 
-    python -m benchmarks.startup --data demo-data [--against ../other-checkout] [--rounds 5] [--json FILE]
+    python -m benchmarks.startup --data demo-data [--against ../other-checkout [--against-data other-data]]
+                                 [--rounds 5] [--json FILE]
 
 ``--data`` is a data folder with the category ``demo`` (``vitrine --data demo-data demo``). Each command is
 run in a fresh process, all of them in turn and the rounds after each other; with ``--against`` this tree and
-the other one alternate. Printed are medians: seconds on the clock, seconds of processor (the engine's process
-included), and the most resident memory of command and engine together. Files are in the system's cache from
-the second round on, and compiled modules in a folder for temporary files, as an installed package has them,
-whatever PYTHONDONTWRITEBYTECODE says. A machine that does other work shows in the clock, hardly in the
-processor.
+the other one alternate, each on a folder that it filled itself where ``--against-data`` is given. Printed are
+medians: seconds on the clock, seconds of processor (the engine's process included), and the most resident
+memory of command and engine together. Files are in the system's cache from the second round on, and compiled
+modules in a folder for temporary files, as an installed package has them, whatever PYTHONDONTWRITEBYTECODE
+says. A machine that does other work shows in the clock, hardly in the processor.
 """
 
 from __future__ import annotations
@@ -72,19 +73,22 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="data folder with the category demo")
     parser.add_argument("--against", type=Path, help="another checkout, measured in turns with this one")
+    parser.add_argument("--against-data", type=Path, help="data folder of the other one")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", action="append", help="a command by its name (--only=--help); again: more")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     args = parser.parse_args()
-    trees = {"this": ROOT} | ({"other": args.against.resolve()} if args.against else {})
+    trees = {"this": (ROOT, args.data)}
+    if args.against:
+        trees["other"] = args.against.resolve(), args.against_data or args.data
     given = commands(first_image(args.data))
     chosen = {name: given[name] for name in args.only or given}
 
     runs: dict[tuple[str, str], list[Measured]] = defaultdict(list)
     for _ in range(args.rounds):
         for name, arguments in chosen.items():
-            for tree, folder in trees.items():
-                runs[name, tree].append(measure(arguments, environment(folder, args.data)))
+            for tree, (folder, data) in trees.items():
+                runs[name, tree].append(measure(arguments, environment(folder, data)))
     medians = {key: median(found) for key, found in runs.items()}
     imports = {
         name: packages(arguments, environment(ROOT, args.data), args.rounds)

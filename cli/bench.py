@@ -137,10 +137,11 @@ def _show(report: TimingReport, to: Path | None) -> None:
 def _train(sample: Sample) -> None:
     """Train taggers of all tags, or of the classes where nobody tagged."""
     from vitrine.services.category.filters import Conditions
+    from vitrine.services.search.counts import count_values
     from vitrine.training.taggers.examples import read_examples
     from vitrine.training.taggers.train import train_taggers
 
-    tagged = sample.scratch.searcher.facets(sample.own.name, "tags", Conditions(), limit=1)
+    tagged = count_values(sample.scratch.searcher, sample.own.name, "tags", Conditions(), limit=1)
     train_taggers(read_examples(sample.scratch.vectors, sample.own, field="tags" if tagged else "class"))
 
 

@@ -9,7 +9,7 @@ import typer
 
 from vitrine.cli.context import read_settings, stores
 from vitrine.cli.options import JsonOption, YesOption
-from vitrine.cli.output import confirm, note, print_json, print_pairs, print_table, show_progress
+from vitrine.cli.output import confirm, finish, note, print_json, print_pairs, print_table, show_progress
 from vitrine.services.errors import lost_with_points
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def list_categories(ctx: typer.Context, as_json: JsonOption = False) -> None:
     settings = read_settings(ctx)
     trees, others = [], []
     if has_data(settings):
-        with stores(ctx) as runtime:
+        with stores(ctx, start=False) as runtime:
             others = runtime.catalog.remains()
             faulty = {other.name for other in others}
             trees = [
@@ -100,7 +100,7 @@ def list_categories(ctx: typer.Context, as_json: JsonOption = False) -> None:
 @app.command()
 def show(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:
     """Show a category: its encoders, counts and the fields that can be filtered."""
-    with stores(ctx) as runtime:
+    with stores(ctx, start=False) as runtime:
         tree = category_json(runtime, runtime.catalog.get(name))
     if as_json:
         print_json(tree)
@@ -252,6 +252,21 @@ def quantize(
 
 
 @app.command()
+def optimize(ctx: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:
+    """Bring all vectors under the search index, which commands that add many do themselves. Searches go on
+    meanwhile."""
+    with stores(ctx) as runtime:
+        runtime.catalog.get(name)
+        note("Building the search index; Ctrl-C leaves that for later.")
+        runtime.vectors.optimize(name)
+        info = runtime.vectors.info(name)
+    if as_json:
+        print_json({"category": name, "images": info.points, "indexed_vectors": info.indexed})
+        return
+    typer.echo(f"{info.indexed} vectors of {name!r} are in its search index.")
+
+
+@app.command()
 def fill(
     ctx: typer.Context,
     name: NameArgument,
@@ -281,6 +296,21 @@ def fill(
     code = reports[-1].exit_code or max(report.exit_code for report in reports) if reports else 0
     if code:
         raise typer.Exit(code)
+
+
+@app.command()
+def rebuild(
+    ctx: typer.Context, name: NameArgument, yes: YesOption = False, as_json: JsonOption = False
+) -> None:
+    """Make the collection of a category again, damaged or not, from its pictures, its manifest and its
+    journal. Asks first: embeddings are computed anew, maps and cluster runs have to be made again."""
+    from vitrine.indexer.check.rebuild import rebuild_category
+
+    with stores(ctx) as runtime:
+        runtime.catalog.manifest(name)
+        confirm(f"Drop the collection of {name!r} and index all its pictures again?", yes)
+        report = rebuild_category(runtime, name, progress=show_progress())
+    finish(report, as_json=as_json)
 
 
 def _count(runtime: Runtime, name: str) -> int:

@@ -11,6 +11,10 @@ from typing import Any
 
 import typer
 
+from vitrine.cli.jobs.detach import offer_detach
+from vitrine.cli.parameters.light_help import lighten
+from vitrine.cli.parameters.quick import quicken
+
 
 @dataclass(frozen=True)
 class Place:
@@ -39,7 +43,8 @@ COMMANDS: Mapping[str, Place] = MappingProxyType(
             "search",
             "Search a category by picture, text, id, vector or examples; without any of them list it.",
         ),
-        "images": Place("images.commands", "app", "List, show, tag, count and delete images."),
+        "images": Place("images.commands", "app", "List, show, tag, count, delete and restore images."),
+        "undo": Place("images.undo", "undo", "Take back an edit or a deletion of the last 24 hours."),
         "tagger": Place(
             "tagger.commands", "app", "Train taggers on stored embeddings, and score images with them."
         ),
@@ -59,13 +64,28 @@ COMMANDS: Mapping[str, Place] = MappingProxyType(
         "export": Place(
             "export", "app", "Export pictures into folders, and what is known of them as JSON, CSV or SQL."
         ),
+        "jobs": Place(
+            "jobs.commands",
+            "app",
+            "Look at jobs, start, stop and repeat them, and run them without a server.",
+        ),
+        "backup": Place(
+            "backup.commands",
+            "app",
+            "Back categories up while everything runs, and restore them: also on another engine.",
+        ),
         "encoder": Place("encoder", "app", "List encoders and check that one works on this machine."),
         "serve": Place("serve", "serve", "Serve the API until Ctrl-C."),
         "doctor": Place(
-            "doctor",
+            "health.doctor",
             "doctor",
             "Say what is configured and from where, what can be reached, and who holds the data; exit 1 if "
             "something is broken.",
+        ),
+        "check": Place(
+            "health.check",
+            "check",
+            "Say what is damaged, missing or left over, and repair what can be; exit 3: something is wrong.",
         ),
         "bench": Place("bench", "app", "Measure how long things take on this machine."),
     }
@@ -84,7 +104,10 @@ def load(name: str) -> Any:
     else:
         holder.command(name, epilog=getattr(module, "EXAMPLES", None))(found)
     command = typer.main.get_group(holder).commands[name]
+    offer_detach(command, name)
     reflow(command)
+    quicken(command)
+    lighten(command)
     return command
 
 

@@ -37,14 +37,15 @@ def given_flags(ctx: typer.Context, flags: Mapping[str, object] | None = None) -
 
 
 @contextmanager
-def stores(ctx: typer.Context, *, make_data: bool = False) -> Iterator[Runtime]:
+def stores(ctx: typer.Context, *, make_data: bool = False, start: bool = True) -> Iterator[Runtime]:
     """Open the stores on the settings, and close them at the end. Another program that finds the data folder
     taken is given this command's name.
 
     ``make_data`` is for commands that begin a collection: the others do not make a data folder where a path
-    is mistyped.
+    is mistyped. ``start`` is False for those whose questions the files of a closed data folder answer.
     """
     from vitrine.services.runtime import open_runtime
 
-    with open_runtime(read_settings(ctx), command=ctx.command_path, make_data=make_data) as runtime:
+    settings, path = read_settings(ctx), ctx.command_path
+    with open_runtime(settings, command=path, make_data=make_data, start=start) as runtime:
         yield runtime

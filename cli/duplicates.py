@@ -9,7 +9,7 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, JsonOption, LimitOption, YesOption
-from vitrine.cli.output import confirm, note, print_json, print_table, show_progress
+from vitrine.cli.output import confirm, note, print_json, print_table, show_progress, tell_undo
 from vitrine.cli.with_options import with_options
 from vitrine.indexer.enrich.duplicates.options import DuplicateOptions
 from vitrine.services.files import SHEETS, check_ending
@@ -119,13 +119,16 @@ def keep(
     """Choose which image of a group is kept; later searches keep to it."""
     from vitrine.indexer.enrich.duplicates.changes import keep as choose
     from vitrine.indexer.export.duplicates import group_json
+    from vitrine.services.category.changes.entries import undo_json
 
     with stores(ctx) as runtime:
-        chosen = choose(runtime, category, group, id)
+        record = runtime.editor.record(category)
+        chosen = choose(runtime, category, group, id, record=record)
     if as_json:
-        print_json(group_json(chosen))
+        print_json({**group_json(chosen), "undo": undo_json(record.undo)})
     else:
         note(f"Group {group} keeps {id}.")
+        tell_undo(record.undo)
 
 
 @app.command()
@@ -141,13 +144,16 @@ def dismiss(
     """Say that images of a group are no duplicates. It is remembered: no later search puts them together
     again."""
     from vitrine.indexer.enrich.duplicates.changes import dismiss as forget
+    from vitrine.services.category.changes.entries import undo_json
 
     with stores(ctx) as runtime:
-        pairs = forget(runtime, category, group, ids or ())
+        record = runtime.editor.record(category)
+        pairs = forget(runtime, category, group, ids or (), record=record)
     if as_json:
-        print_json({"category": category, "group": group, "pairs": pairs})
+        print_json({"category": category, "group": group, "pairs": pairs, "undo": undo_json(record.undo)})
     else:
         note(f"{counted(pairs, 'pair')} dismissed.")
+        tell_undo(record.undo)
 
 
 @app.command()
@@ -182,7 +188,7 @@ def delete(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete what is another image saved again or resized: the points, then the files. Asks first.
+    """Delete what is another image saved again or resized: into the bin. Asks first.
 
     Versions of an image (edited, cropped, a form filled otherwise) stay unless --kind edited names them, and
     so does whatever has more pixels or colours than the one that is kept. What people said of an image goes
@@ -190,6 +196,7 @@ def delete(
     """
     from vitrine.indexer.enrich.duplicates.changes import Deleted, deletable
     from vitrine.indexer.enrich.duplicates.changes import delete as remove
+    from vitrine.services.category.changes.entries import undo_json
 
     with stores(ctx) as runtime:
         found = deletable(runtime, category, groups or (), kind or ())
@@ -197,17 +204,21 @@ def delete(
         count = sum(map(len, takes.values()))
         done = Deleted()
         if not dry_run and count:
-            confirm(f"Delete {count} images of {len(takes)} groups from {category!r} for good?", yes)
+            confirm(
+                f"Delete {count} images of {len(takes)} groups from {category!r} into the bin?",
+                yes,
+            )
             done = remove(runtime, category, takes, merge=merge)
     if as_json:
         counts = {"images": count, "deleted": done.images, "merged": done.merged}
         about = {"category": category, "dry_run": dry_run, "groups": takes}
-        print_json({**about, **counts, "richer": list(found.richer)})
+        print_json({**about, **counts, "richer": list(found.richer), "undo": undo_json(done.undo)})
     elif dry_run:
         print_table(("group", "id"), [(group, id) for group, ids in takes.items() for id in ids])
         note(f"{count} images of {len(takes)} groups would be deleted.")
     else:
         note(f"Deleted {done.images} images; {done.merged} of those kept got what was said of others.")
+        tell_undo(done.undo)
     if found.richer and not as_json:
         note(
             f"{len(found.richer)} images stay: they have more pixels than the one that is kept, or "

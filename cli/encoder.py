@@ -11,7 +11,7 @@ import typer
 from vitrine.cli.context import read_settings, stores
 from vitrine.cli.options import JsonOption, read_picture
 from vitrine.cli.output import note, print_json, print_pairs, print_table
-from vitrine.services.errors import StoreLocked, UnsoundEncoder
+from vitrine.services.errors import UnsoundEncoder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,14 +32,11 @@ def list_encoders(ctx: typer.Context, as_json: JsonOption = False) -> None:
     settings = read_settings(ctx)
     rows = [{"category": None, **_where(reference, settings)} for reference in PRESETS.values()]
     used = []
-    try:
-        if has_data(settings):
-            with stores(ctx) as runtime:
-                used = [
-                    (category.name, spec) for category in runtime.catalog.list() for spec in category.encoders
-                ]
-    except StoreLocked as error:
-        note(f"The categories' encoders are not listed. {error.message}")
+    if has_data(settings):
+        with stores(ctx) as runtime:
+            used = [
+                (category.name, spec) for category in runtime.catalog.list() for spec in category.encoders
+            ]
     for category, spec in used:
         rows.append(
             {"category": category, **_where(EncoderReference(spec.name, spec.model, spec.revision), settings)}

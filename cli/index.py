@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vitrine.cli.context import stores
+from vitrine.cli.context import read_settings, stores
 from vitrine.cli.options import CategoryOption, ColumnOption, JsonOption
-from vitrine.cli.output import debugging, finish, note, show_progress, telling
+from vitrine.cli.output import debugging, finish, note, show_progress, tell_undo, telling
 from vitrine.cli.with_options import with_options
+from vitrine.indexer.ingest.sync.options import SyncOptions
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.services.errors import BadSource, NotFound
 from vitrine.services.values.kinds import column_kinds
@@ -41,6 +43,12 @@ RefusedOption = Annotated[
     Path | None,
     typer.Option("--refused", metavar="FILE", help="Write what was refused and why, a JSON object a line."),
 ]
+SkippedOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--skipped", metavar="FILE", help="Write which files are hidden or no pictures, a JSON object a line."
+    ),
+]
 
 
 @app.command()
@@ -51,8 +59,8 @@ def add(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder, archive (zip, tar), manifest (csv, jsonl, parquet), a picture, or "
-            "objects:PREFIX (object store).",
+            help="A folder, archive (zip, tar), manifest (csv, jsonl, parquet), list of URLs (a "
+            "text, one a line), a picture or its URL, or objects:PREFIX (object store).",
         ),
     ],
     category: CategoryOption,
@@ -68,26 +76,37 @@ def add(
         ),
     ] = "ignore",
     refused: RefusedOption = None,
+    skipped: SkippedOption = None,
     batch_size: BatchSizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Index images into a category. Images that it holds already only get what is new. Exit 3: some were
     refused."""
+    from vitrine.indexer.job.report import skipped_file
     from vitrine.indexer.sources.open import open_source
     from vitrine.indexer.sources.patience import Patience
 
     _check_usage(create, encoder)
     kinds = column_kinds(column or ())
-    with stores(ctx, make_data=create) as runtime:
+    with stores(ctx, make_data=create) as runtime, skipped_file(skipped) as on_skipped:
         options = replace(
             options,
             tags=_split(options.tags),
             kinds=kinds,
             max_bytes=runtime.limits.max_bytes,
             without=runtime.settings.data,
+            on_skipped=on_skipped,
         )
         patience = Patience(runtime.settings.outage_seconds)
-        records = open_source(source, options=options, objects=runtime.objects, patience=patience)
+        records = open_source(
+            source,
+            options=options,
+            objects=runtime.objects,
+            patience=patience,
+            downloads=runtime.downloads,
+            limits=runtime.limits,
+            budget=runtime.budget,
+        )
         _ensure_category(runtime, category, create, encoder or ())
         report = _add(
             runtime,
@@ -98,6 +117,94 @@ def add(
             near_duplicates=near_duplicates,
             kinds=kinds,
             patience=patience,
+        )
+    finish(report, as_json=as_json)
+
+
+@app.command()
+@with_options
+def sync(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder that the category is to follow.")
+    ],
+    category: CategoryOption,
+    options: SyncOptions,
+    create: CreateOption = False,
+    encoder: EncoderOption = None,
+    refused: RefusedOption = None,
+    skipped: SkippedOption = None,
+    batch_size: BatchSizeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a category like a folder: new files are added, images whose file is gone leave for the bin, moved
+    ones keep what was said of them. Files that have not changed are not read. Exit 3: some were refused."""
+    from vitrine.indexer.ingest.pipeline import BATCH_SIZE
+    from vitrine.indexer.ingest.sync.sync import sync_folder
+    from vitrine.indexer.job.report import skipped_file
+
+    _check_usage(create, encoder)
+    options = replace(options, tags=_split(options.tags))
+    with stores(ctx, make_data=create) as runtime, skipped_file(skipped) as on_skipped:
+        _ensure_category(runtime, category, create, encoder or ())
+        report = sync_folder(
+            runtime,
+            category,
+            folder,
+            options,
+            batch_size=batch_size or BATCH_SIZE,
+            refused=refused,
+            on_skipped=on_skipped,
+            progress=show_progress(),
+            note=note,
+        )
+    tell_undo(report.undo)
+    finish(report, as_json=as_json)
+
+
+@app.command()
+def urls(
+    ctx: typer.Context,
+    source: Annotated[
+        Path, typer.Argument(metavar="LIST", help="A text with a URL a line, or a table (csv, jsonl).")
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask each URL for its first bytes: is there a picture?")
+    ] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FILE", help="The clean list. [default: LIST.clean beside it]"),
+    ] = None,
+    dropped: Annotated[
+        Path | None,
+        typer.Option(
+            "--dropped", metavar="FILE", help="What was dropped and why, as CSV. [default: LIST.dropped.csv]"
+        ),
+    ] = None,
+    path_column: Annotated[
+        str | None, typer.Option("--path-column", metavar="COLUMN", help="The table's column of URLs.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Clean a list of URLs before it is indexed: doubles, what is no URL, what must not be asked; with
+    --check also what is dead or no picture."""
+    from vitrine.indexer.ingest.clean_urls import clean_urls
+    from vitrine.services.download.downloader import Downloader, DownloadLimits
+    from vitrine.services.download.rules import Rules
+
+    settings = read_settings(ctx)
+    with (
+        closing(Downloader(Rules.of(settings), DownloadLimits.of(settings))) as downloads,
+        telling() as tell,
+    ):
+        report = clean_urls(
+            source,
+            to or source.with_name(f"{source.stem}.clean{source.suffix}"),
+            dropped or source.with_name(f"{source.stem}.dropped.csv"),
+            downloads,
+            check=check,
+            column=path_column,
+            tell=tell,
         )
     finish(report, as_json=as_json)
 

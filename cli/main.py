@@ -15,6 +15,8 @@ from typer.core import TyperCommand, TyperGroup
 from vitrine.cli.command_list import COMMANDS, load, reflow
 from vitrine.cli.context import GlobalFlags
 from vitrine.cli.output import debugging, print_error
+from vitrine.cli.parameters.light_help import import_renderer
+from vitrine.cli.parameters.quick import quicken
 from vitrine.services.errors import StoreLocked, VitrineError
 from vitrine.services.files import any_error
 
@@ -34,10 +36,12 @@ class VitrineGroup(TyperGroup):
         ctx.meta[AS_JSON] = "--json" in args
         ctx.meta[ADDING] = ("index", "add") in pairwise(args)
         reflow(self)
+        quicken(self)
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         ctx.meta[LISTING] = True
+        import_renderer()
         super().format_help(ctx, formatter)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vitrine.services.category.filters import Conditions
     from vitrine.services.domain import OrderBy
     from vitrine.services.runtime import Runtime
+    from vitrine.services.search.options import AnyConditions
 
 CategoryOption = Annotated[str, typer.Option("--category", "-c", metavar="NAME", help="The category.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -74,6 +75,15 @@ class Filters(Options):
                 raise BadRequest(f"--where takes KEY=VALUE, such as metadata.season=winter, not {text!r}.")
             pairs.append((key.strip(), value.strip()))
         return conditions_from_pairs(pairs, joined=True)
+
+    @property
+    def asked(self) -> AnyConditions:
+        """The conditions, read by pydantic only where they are not of words alone. ``BadRequest``."""
+        if self.score or self.quality is not None or self.where:
+            return self.conditions
+        from vitrine.services.category.word_conditions import WordConditions
+
+        return WordConditions(self.tag, self.any_tag, self.not_tag, self.class_)
 
     @property
     def words(self) -> str:

@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from vitrine.indexer.job.progress import Progress, StageByStage
+    from vitrine.services.category.changes.entries import Undo
 
 
 def print_json(value: Any) -> None:
@@ -100,6 +101,12 @@ def note(text: str) -> None:
     the work."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)  # which a bar redirects, unlike typer's echo
+
+
+def tell_undo(undo: Undo | None) -> None:
+    """Say by which command a change is taken back, if something was changed."""
+    if undo is not None:
+        note(f"Undo within 24 hours: vitrine undo {undo.token}")
 
 
 def print_error(code: str, message: str, details: Mapping[str, object], *, as_json: bool) -> None:

@@ -32,11 +32,10 @@ from vitrine.indexer.export.sheets import (
 from vitrine.services.files import SHEETS, check_ending
 
 if TYPE_CHECKING:
-    from vitrine.services.category.filters import Conditions
     from vitrine.services.domain import Hit, OrderBy
     from vitrine.services.images.contact_sheet import Tile
     from vitrine.services.runtime import Runtime
-    from vitrine.services.search.searcher import SearchOptions, SearchResult
+    from vitrine.services.search.options import AnyConditions, SearchOptions, SearchResult
 
 EXAMPLES = (
     "Examples: vitrine search -c shop --text 'a red striped mug' --to mugs.png;  "
@@ -69,10 +68,12 @@ class Question:
             "examples": self.like or None,
         }
         given = [kind for kind, value in named.items() if value is not None]
+        if given == ["text", "examples"] or (given == ["text"] and self.unlike):
+            return "examples"  # the text is one of them
         if len(given) > 1:
             raise typer.BadParameter("give only one of --text, --image, --id, --vector and --like.")
         if self.unlike and given != ["examples"]:
-            raise typer.BadParameter("--unlike needs --like.")
+            raise typer.BadParameter("--unlike needs --like or --text.")
         return given[0] if given else "listing"
 
 
@@ -84,7 +85,10 @@ def search(
     text: Annotated[
         str | None,
         typer.Option(
-            "--text", metavar="WORDS", help="Words (a CLIP-family encoder).", rich_help_panel=_QUERY
+            "--text",
+            metavar="WORDS",
+            help="Words (a CLIP-family encoder). With --like or --unlike: one example more.",
+            rich_help_panel=_QUERY,
         ),
     ] = None,
     image: Annotated[
@@ -177,7 +181,7 @@ def search(
         raise typer.BadParameter("--collapse is for searches, not for listings.")
     if sheet is not None:
         check_ending(sheet, "a sheet", SHEETS)
-    conditions = filters.conditions
+    conditions = filters.asked
     with stores(ctx) as runtime:
         runtime.vectors.warm(category)  # while the modules and the encoder of the search are loaded
         order = to_order(runtime, category, order_by)
@@ -188,7 +192,7 @@ def search(
             )
             queries: list[Tile] = []
         else:
-            from vitrine.services.search.searcher import SearchOptions
+            from vitrine.services.search.options import SearchOptions
 
             first = names[0] if names else None
             options = SearchOptions(
@@ -273,7 +277,7 @@ def _check_usage(
 def _listing(
     runtime: Runtime,
     category: str,
-    conditions: Conditions,
+    conditions: AnyConditions,
     limit: int,
     *,
     order_by: OrderBy | None,
@@ -307,27 +311,30 @@ def _ask(
     draw: bool,
 ) -> tuple[SearchResult, list[Tile]]:
     """Return the answer, and the pictures of the query where a sheet is to show them."""
-    searcher = runtime.searcher
-    if question.text is not None:
-        return searcher.by_text(category, question.text, options), []
+    from vitrine.services.search.questions import (
+        ByExamples,
+        ByFusion,
+        ById,
+        ByImage,
+        ByText,
+        ByVector,
+        Text,
+    )
+
+    search = partial(runtime.searcher.search, category, options=options)
+    if question.text is not None and question.kind == "text":
+        return search(ByText(question.text)), []
     if question.vector is not None:
-        return searcher.by_vector(category, read_vector(question.vector), options), []
+        return search(ByVector(read_vector(question.vector))), []
     if question.image is not None:
         data = read_picture(question.image)
-        return searcher.by_image(category, data, options), [query_tile(data, question.image.name)]
+        return search(ByImage(data)), [query_tile(data, question.image.name)]
     if question.id is not None:
-        fused = len(using) > 1
-        result = (
-            searcher.by_fusion(category, question.id, using, options)
-            if fused
-            else searcher.by_id(category, question.id, options)
-        )
+        result = search(ByFusion(question.id, using) if len(using) > 1 else ById(question.id))
         return result, example_tiles(runtime, category, [question.id]) if draw else []
-    likes, unlikes = (
-        [to_example(text) for text in question.like],
-        [to_example(text) for text in question.unlike],
-    )
-    result = searcher.by_examples(category, likes, unlikes, options)
+    likes, unlikes = tuple(map(to_example, question.like)), tuple(map(to_example, question.unlike))
+    words = () if question.text is None else (Text(question.text),)
+    result = search(ByExamples((*words, *likes), unlikes))
     tiles = []
     if draw:
         tiles = example_tiles(runtime, category, likes, [Path(text).name for text in question.like], "like")

@@ -12,6 +12,8 @@ import typer
 
 from vitrine.services.options import Option, Options, options_of
 
+_OPTION = "vitrine_option"
+
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for every field of the options dataclasses among its parameters.
@@ -65,7 +67,14 @@ def _parameter(option: Option, heading: str | None = None) -> Parameter:
     shown = typer.Option(
         flag, help=option.help, min=least, max=most, metavar=metavar, rich_help_panel=heading
     )
+    setattr(shown, _OPTION, option)
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, shown])
+
+
+def option_behind(parameter: Any) -> Option | None:
+    """Return the field of an options dataclass that a parameter of a command was made of; None for others."""
+    found: Option | None = getattr(parameter.type_descriptor.parameter_info, _OPTION, None)
+    return found
 
 
 def _read(option: Option, value: Any) -> Any:

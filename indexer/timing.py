@@ -32,7 +32,8 @@ from vitrine.services.errors import BadRequest, VitrineError
 from vitrine.services.extras import load_extra
 from vitrine.services.files import PLOTS, check_ending, make_folder, unwritable
 from vitrine.services.runtime import Runtime, open_runtime
-from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.search.options import SearchOptions
+from vitrine.services.search.questions import ByVector
 
 TASKS = ("embedding", "clustering", "map", "tagger", "search")
 WARM = 60
@@ -253,7 +254,7 @@ def _search(sample: Sample) -> float:
     spent = []
     for row in np.linspace(0, len(sample.x) - 1, QUERIES).astype(int).tolist():
         started = time.perf_counter()
-        sample.scratch.searcher.by_vector(_SAMPLE, sample.x[row].tolist(), SearchOptions(limit=10))
+        sample.scratch.searcher.search(_SAMPLE, ByVector(sample.x[row].tolist()), SearchOptions(limit=10))
         spent.append(time.perf_counter() - started)
     return float(np.median(spent))
 
@@ -293,7 +294,7 @@ def _sample(
 ) -> Iterator[Sample]:
     with TemporaryDirectory(prefix="vitrine-timing-") as folder:
         own = {"data": Path(folder), "qdrant_url": None, "minio_endpoint": None}
-        with open_runtime(runtime.settings.model_copy(update=own), command="vitrine bench timing") as scratch:
+        with open_runtime(runtime.settings.changed(**own), command="vitrine bench timing") as scratch:
             made = scratch.catalog.create(_SAMPLE, [spec])
             for start in range(0, len(ids), _PAGE):
                 part = range(start, min(start + _PAGE, len(ids)))

@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Literal
 
 from pydantic import SecretStr
-from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.encoders.compiled.choose import WITHOUT_TORCH, choose_runtime, has_torch
@@ -19,6 +19,7 @@ from vitrine.services.encoders.precision import choose_device, choose_precision,
 from vitrine.services.encoders.reference import PRESETS, EncoderReference, parse_reference
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.errors import ModelUnavailable, StoreLocked, VitrineError
+from vitrine.services.read_only import is_read_only
 from vitrine.services.runtime import (
     check_data_folder,
     check_data_format,
@@ -26,7 +27,7 @@ from vitrine.services.runtime import (
     open_objects,
     open_vectors,
 )
-from vitrine.services.settings import OLDER_NAMES, OlderNames, Settings
+from vitrine.services.settings import OLDER_NAMES, VARIABLES, Settings, from_environment, from_file
 
 _PACKAGES = (
     "vitrine",
@@ -94,16 +95,12 @@ def setting_rows(settings: Settings, flags: Collection[str]) -> list[dict[str, s
 
     Where an older system's name gave the value, that name is in brackets.
     """
-    cls = type(settings)
-    read = {"environment": EnvSettingsSource, ".env": DotEnvSettingsSource}
-    ours = {place: {name.upper() for name in source(cls)()} for place, source in read.items()}
-    older = {place: {name.upper() for name in source(OlderNames)()} for place, source in read.items()}
+    read = {"environment": from_environment(), ".env": from_file()}
     rows = []
-    for name, field in cls.model_fields.items():
-        variable = str(field.validation_alias)
+    for name, variable in VARIABLES.items():
         old = OLDER_NAMES.get(variable)
-        places = [("flag", name in flags), *((place, variable in found) for place, found in ours.items())]
-        places += [(f"{place} ({old})", old in found) for place, found in older.items()]
+        places = [("flag", name in flags), *((place, variable in found) for place, found in read.items())]
+        places += [(f"{place} ({old})", old in found) for place, found in read.items()]
         source = next((place for place, given in places if given), "default")
         rows.append(
             {"name": name, "variable": variable, "value": _shown(getattr(settings, name)), "source": source}
@@ -139,13 +136,14 @@ def find_model(reference: EncoderReference, settings: Settings) -> ResolvedModel
 
 
 def _check_space(settings: Settings) -> Check:
-    folder = settings.data.absolute()
+    read_only = is_read_only(settings)
+    folder = Path(gettempdir()) if read_only else settings.data.absolute()
     present = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(present).free // 2**20
     state: Literal["ok", "failed"] = "ok" if free >= settings.min_free_mb else "failed"
     kept = (
-        f"{free:,} MiB free for {settings.data}; {settings.min_free_mb} MiB are kept free "
-        "(VITRINE_MIN_FREE_MB)"
+        f"{free:,} MiB free for {folder if read_only else settings.data}; "
+        f"{settings.min_free_mb} MiB are kept free (VITRINE_MIN_FREE_MB)"
     )
     return Check("disk space", state, kept)
 
@@ -160,6 +158,9 @@ def _check_folder(settings: Settings) -> Check:
         check_data_format(settings, write=False)
     except VitrineError as error:
         return Check(name, "failed", error.message)
+    if is_read_only(settings):
+        why = "VITRINE_READ_ONLY is set" if settings.read_only else "this user may not write there"
+        return Check(name, "ok", f"{settings.data} is read, and nothing in it can be changed: {why}")
     return Check(name, "ok", f"{settings.data} can be written")
 
 
@@ -178,7 +179,7 @@ def _check_vectors(settings: Settings) -> Check:
     return Check(
         "vectors",
         "ok",
-        f"Qdrant {where}, {count} {'category' if count == 1 else 'categories'}, nobody else holds it"
+        f"Qdrant {where}, {count} {'category' if count == 1 else 'categories'}"
         if not settings.qdrant_url
         else f"Qdrant server {where}, {count} collection{'s' * (count != 1)}",
     )
@@ -213,7 +214,8 @@ def _check_objects(settings: Settings) -> Check:
         open_objects(settings).check()
     except VitrineError as error:
         return Check("objects", "failed", f"{where}: {error.message} ({error.code})")
-    return Check("objects", "ok", f"{where} can be read and written")
+    written = bool(settings.minio_endpoint) or not is_read_only(settings)
+    return Check("objects", "ok", f"{where} can be read{' and written' if written else ''}")
 
 
 def _check_categories(settings: Settings) -> Iterator[Check]:
@@ -222,7 +224,7 @@ def _check_categories(settings: Settings) -> Iterator[Check]:
     from vitrine.services.runtime import open_objects, open_vectors
 
     try:
-        vectors = open_vectors(settings, _COMMAND)
+        vectors = open_vectors(settings, _COMMAND, start=False)  # the check before has tried the engine
         try:
             found = Catalog(open_objects(settings), vectors).remains()
         finally:

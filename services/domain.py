@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import orjson
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second: here only types need it
     import numpy as np
@@ -111,12 +114,13 @@ class CollectionSchema:
 @dataclass(frozen=True)
 class CollectionInfo:
     """The present state of a collection. ``indexed``: vectors in the HNSW graph; the others are searched
-    exactly."""
+    exactly. ``status``: "damaged" where a read has found that something is not as it was written, "red"
+    where a server says that a collection is not whole."""
 
     schema: CollectionSchema
     points: int
     indexed: int
-    status: Literal["green", "indexing", "red"]
+    status: Literal["green", "indexing", "red", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -131,12 +135,19 @@ class Point:
 @dataclass(frozen=True)
 class Hit:
     """One image of an answer. ``similarity`` is None where nothing was compared (listing, order, random); for
-    ``Fuse`` it is the RRF score."""
+    ``Fuse`` it is the RRF score. ``payload_json``: what is stored of the image, as JSON text, ready to be
+    copied into an answer; ``payload`` is the same as a dictionary. ``vectors``: those that were asked for."""
 
     id: str
     similarity: float | None = None
-    payload: Payload = field(default_factory=dict)
+    payload_json: bytes = b"{}"
     vectors: Mapping[str, Embedding] = field(default_factory=dict)
+
+    @cached_property
+    def payload(self) -> Payload:
+        """What is stored of the image. Read from ``payload_json`` when it is first looked at."""
+        payload: Payload = orjson.loads(self.payload_json)
+        return payload
 
 
 @dataclass(frozen=True)
@@ -144,6 +155,15 @@ class Facet:
     """A value of a keyword, integer or bool field, and how many points have it."""
 
     value: str | int | bool
+    count: int
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Images with ``lower <= value < upper``; the last bin of a histogram includes its upper edge."""
+
+    lower: float
+    upper: float
     count: int
 
 
@@ -191,13 +211,24 @@ class Fuse:
 
 
 @dataclass(frozen=True)
+class AllBut:
+    """All fields of a payload but these, which are fields of the payload itself and no paths into them."""
+
+    fields: tuple[str, ...]
+
+
+Fields: TypeAlias = bool | tuple[str, ...] | AllBut
+"""What is returned of a payload: all of it, nothing, the fields at these paths, or all but some."""
+
+
+@dataclass(frozen=True)
 class Query:
     """One query to a collection.
 
     ``using`` names the vector for Near and Recommend. ``min_similarity`` keeps hits at or above it, as far as
     similarities are known (``vitrine.services.vector_store.similarity``). ``exclude``: ids that are left out,
-    such as the query image. ``with_payload`` may list the field paths to return. ``offset`` and ``limit`` cut
-    a slice of the answer, in which each point occurs once.
+    such as the query image. ``offset`` and ``limit`` cut a slice of the answer, in which each point occurs
+    once.
     """
 
     ask: Near | Recommend | OrderBy | Random | Fuse
@@ -207,7 +238,7 @@ class Query:
     offset: int = 0
     min_similarity: float | None = None
     exclude: tuple[str, ...] = ()
-    with_payload: bool | tuple[str, ...] = True
+    with_payload: Fields = True
     with_vectors: tuple[str, ...] = ()
     exact: bool = False
 

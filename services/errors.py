@@ -113,10 +113,22 @@ class BadSource(VitrineError):
     code = "bad_source"
 
 
+class TooManyGone(VitrineError):
+    """More images would leave a category at once than is likely to be meant."""
+
+    code = "too_many_gone"
+
+
 class StoreLocked(VitrineError):
     """Another process owns the data directory."""
 
     code = "store_locked"
+
+
+class ReadOnly(VitrineError):
+    """Something is to be changed in a data folder that is open for reading only."""
+
+    code = "read_only"
 
 
 class StoreDamaged(VitrineError):
@@ -138,6 +150,15 @@ def remedy(category: str, lead: str = "Restore it from a backup, or build it aga
         f"pictures of a damaged category, then `vitrine category create {category}` (with its "
         f"encoders) and `vitrine index add objects:{category}/images/ -c {category}`. "
         f"{lost_with_points(category)}"
+    )
+
+
+def rebuilt(category: str) -> str:
+    """Return the sentence on what brings a category with a damaged collection back, whose manifest is
+    whole."""
+    return (
+        f"`vitrine category rebuild {category}` makes it again from its pictures and the journal of what "
+        "people said; or restore it from a backup."
     )
 
 
@@ -180,6 +201,12 @@ class Forbidden(VitrineError):
     code = "forbidden"
 
 
+class UrlsOff(VitrineError):
+    """Pictures are named by URL over HTTP, which the settings do not allow."""
+
+    code = "urls_off"
+
+
 class TooLarge(VitrineError):
     """A request body is over its limit."""
 
@@ -206,6 +233,13 @@ REFUSALS = {
     "image_missing": "a manifest names a picture that is not there",
     "bad_row": "a manifest row is malformed",
     "bad_vector": "an adopted vector has the wrong shape or is not finite",
+    "bad_url": "the URL cannot be read, or names a user or a password",
+    "url_not_allowed": "its host, address or port must not be asked",
+    "url_dead": "there is no such host, or it has no picture there",
+    "url_failed": "the server fails or breaks off, also when it is asked again",
+    "url_too_slow": "the server takes too long",
+    "too_many_redirects": "the server leads on and on",
+    "encoded_answer": "the server sends it compressed, though that was not asked for",
 }
 """Why an image was refused: the stable reason, and what it means."""
 

@@ -10,15 +10,19 @@ from typing import Any, Literal
 
 from vitrine.services.errors import MissingExtra
 
-Extra = Literal["train", "cluster", "parquet"]
+Extra = Literal["train", "cluster", "parquet", "heif", "raw", "archives"]
 
 PACKAGES: Mapping[str, str] = {
     "datasketch": "datasketch",
     "imagehash": "ImageHash",
     "matplotlib": "matplotlib",
     "nncf": "nncf",
+    "pillow_heif": "pillow-heif",
+    "py7zr": "py7zr",
     "pyarrow": "pyarrow",
     "pytorch_metric_learning": "pytorch-metric-learning",
+    "rarfile": "rarfile",
+    "rawpy": "rawpy",
     "scipy": "scipy",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",

@@ -4,12 +4,13 @@ they belong."""
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from vitrine.services.errors import BadRequest, StorageFull, VitrineError, because
+from vitrine.services.errors import BadRequest, StorageFull, Unavailable, VitrineError, because
 
 SHEETS = (".png", ".jpg", ".jpeg", ".webp")
 """Endings of contact sheets."""
@@ -94,11 +95,58 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
+def users_folder() -> Path:
+    """Return this user's folder below the temporary one, for sockets and scratch files. ``Unavailable`` where
+    others have it."""
+    from tempfile import gettempdir
+
+    folder = Path(gettempdir()) / f"vitrine-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise Unavailable(
+            f"The folder {folder} must be this user's alone, since sockets and scratch files lie there: "
+            "remove it, or name another temporary folder by TMPDIR.",
+            folder=str(folder),
+        )
+    return folder
+
+
 def sync(path: Path | str) -> None:
     """Make the folder's entries, or the file's content, durable. OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Lock an open file, and return whether that was possible at once. It is locked until it is closed, in
+    this process and in those that it was handed to."""
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def hold_lock(descriptor: int) -> bool:
+    """``try_lock``, and write into the file which process has it, for those who find it locked."""
+    if not try_lock(descriptor):
+        return False
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return True
+
+
+@contextmanager
+def locked(path: Path, flags: int = os.O_RDONLY) -> Iterator[None]:
+    """Wait for the lock of a file or folder, and have it inside this block. OSError."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
 from vitrine.services.errors import BadRequest
+from vitrine.services.fitting import UNSURE, fitted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -32,6 +33,15 @@ class Options:
     """
 
     def __post_init__(self) -> None:
+        found = {
+            one.name: fitted(one.kind, getattr(self, one.name), one.limits) for one in options_of(type(self))
+        }
+        if any(value is UNSURE for value in found.values()):
+            found = self._by_pydantic()
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
+
+    def _by_pydantic(self) -> dict[str, Any]:
         from pydantic import ValidationError
 
         from vitrine.services.validation import mistakes
@@ -43,8 +53,7 @@ class Options:
             first = mistakes(error)[0]
             name = first["field"].split(".")[0]  # of a list: which of its values is no matter
             raise BadRequest(f"The option {name} {first['message']}.", option=name) from None
-        for name, value in checked:
-            object.__setattr__(self, name, value)
+        return dict(checked)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:

@@ -1,8 +1,9 @@
-"""Options that point the contract suites at real servers, and the path by which tests import each other's
-helpers."""
+"""Options that point the contract suites at real servers, the path by which tests import each other's
+helpers, and what keeps a run short."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,15 @@ import pytest
 # Helpers are imported as ``tests.services...``; the repository's root is not on the path when pytest runs as
 # a command.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+# Tests run side by side, one process for each processor, and their arrays are small: threads of OpenBLAS and
+# of torch beside them would wait for each other by turning in circles, at three times the processor's time.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+# Compiled modules are kept, as Python does unless told otherwise: hundreds of tests start a Python of their
+# own, which would compile all of Vitrine again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

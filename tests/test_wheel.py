@@ -20,6 +20,8 @@ from vitrine.services.extras import PACKAGES, Extra
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("services", "indexer", "training", "api", "cli", "data")
 COPIED = ("vitrine", *PARTS, "tests", "benchmarks", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+BUILT = ("index.html", "main-ABC.js", "inter-DEF.woff2", "icon.svg")
+"""What `make page` leaves behind, in small."""
 PROJECT = """\
 import sys
 from pathlib import Path
@@ -48,10 +50,21 @@ def first(folder: str) -> vitrine.Hit:
         return hits[0]
 """
 
+CONSUMERS_MYPY = """\
+[mypy]
+follow_imports = skip
+[mypy-vitrine.*]
+follow_imports = silent
+[mypy-numpy.*,PIL.*]
+follow_imports_for_stubs = True
+"""
+"""Vitrine's types alone: those of the packages that it uses take most of the time, and none of them is asked
+for."""
+
 
 def copy_checkout(to: Path) -> Path:
     """The checkout without what building and testing leave in it; links stay links."""
-    junk = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*_cache")
+    junk = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*_cache", "built_page")
     for name in COPIED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, to / name, symlinks=True, ignore=junk)
@@ -75,6 +88,9 @@ def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.Complet
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = copy_checkout(tmp_path_factory.mktemp("checkout"))
+    (source / "api/built_page").mkdir()
+    for name in BUILT:
+        (source / "api/built_page" / name).write_text(name)
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
     built = run(
         *pip,
@@ -116,6 +132,8 @@ def test_the_wheel_holds_vitrine_and_nothing_else(wheel: Path) -> None:
             name for name in names if name.startswith(f"vitrine/{part}/") and name.endswith(".py")
         }
     assert {"vitrine/py.typed", "vitrine/data/demo-clip/model.safetensors"} <= {*names}
+    assert {f"vitrine/api/built_page/{name}" for name in BUILT} <= {*names}
+    assert not [name for name in names if "web/" in name or "node_modules" in name]
     assert not [name for name in names if "tests/" in name or "benchmarks/" in name or "demo_weights" in name]
     (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
     text = zipfile.ZipFile(wheel).read(metadata).decode()
@@ -148,6 +166,7 @@ def test_it_works_next_to_packages_of_the_same_names(python: Path, tmp_path: Pat
 
 def test_types_are_seen_from_outside(python: Path, tmp_path: Path) -> None:
     (tmp_path / "consumer.py").write_text(CONSUMER)
+    (tmp_path / "mypy.ini").write_text(CONSUMERS_MYPY)
     cache = ROOT / ".mypy_cache" / "wheel"
     checked = run(
         sys.executable,

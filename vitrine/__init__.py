@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from vitrine.indexer.enrich.clusters.options import ClusterOptions as ClusterOptions
     from vitrine.indexer.enrich.duplicates.options import DuplicateOptions as DuplicateOptions
     from vitrine.indexer.enrich.maps.options import MapOptions as MapOptions
+    from vitrine.indexer.enrich.previews.options import PreviewOptions as PreviewOptions
+    from vitrine.indexer.ingest.sync.options import SyncOptions as SyncOptions
     from vitrine.library import Library as Library
     from vitrine.library import open as open
     from vitrine.pictures import NewImage as NewImage
@@ -46,18 +48,21 @@ if TYPE_CHECKING:
     from vitrine.services.errors import ModelUnavailable as ModelUnavailable
     from vitrine.services.errors import NotFound as NotFound
     from vitrine.services.errors import OtherFormat as OtherFormat
+    from vitrine.services.errors import ReadOnly as ReadOnly
     from vitrine.services.errors import StorageFull as StorageFull
     from vitrine.services.errors import StoreDamaged as StoreDamaged
     from vitrine.services.errors import StoreLocked as StoreLocked
     from vitrine.services.errors import TaggerMismatch as TaggerMismatch
     from vitrine.services.errors import TooFewExamples as TooFewExamples
     from vitrine.services.errors import TooLarge as TooLarge
+    from vitrine.services.errors import TooManyGone as TooManyGone
     from vitrine.services.errors import Unauthorized as Unauthorized
     from vitrine.services.errors import Unavailable as Unavailable
     from vitrine.services.errors import UnknownField as UnknownField
     from vitrine.services.errors import UnknownVector as UnknownVector
     from vitrine.services.errors import UnsoundEncoder as UnsoundEncoder
     from vitrine.services.errors import UnsupportedQuery as UnsupportedQuery
+    from vitrine.services.errors import UrlsOff as UrlsOff
     from vitrine.services.errors import VitrineError as VitrineError
     from vitrine.services.errors import WorseEncoder as WorseEncoder
     from vitrine.training.data.options import SplitOptions as SplitOptions
@@ -72,6 +77,8 @@ else:  # a type checker that saw __getattr__ would accept any name
         "vitrine.indexer.enrich.clusters.options": "ClusterOptions",
         "vitrine.indexer.enrich.duplicates.options": "DuplicateOptions",
         "vitrine.indexer.enrich.maps.options": "MapOptions",
+        "vitrine.indexer.enrich.previews.options": "PreviewOptions",
+        "vitrine.indexer.ingest.sync.options": "SyncOptions",
         "vitrine.training.data.options": "SplitOptions",
         "vitrine.training.metric.options": "MetricOptions",
         "vitrine.training.taggers.options": "TrainOptions",
@@ -80,8 +87,9 @@ else:  # a type checker that saw __getattr__ would accept any name
         "vitrine.services.encoders.resolve": "ResolvedModel",
         "vitrine.services.errors": "AlreadyExists BadRequest BadSource BadVector Conflict EncoderMismatch "
         "Forbidden ImageRefused MissingCredentials MissingExtra ModelUnavailable NotFound OtherFormat "
-        "StorageFull StoreDamaged StoreLocked TaggerMismatch TooFewExamples TooLarge Unauthorized "
-        "Unavailable UnknownField UnknownVector UnsoundEncoder UnsupportedQuery VitrineError WorseEncoder",
+        "ReadOnly StorageFull StoreDamaged StoreLocked TaggerMismatch TooFewExamples TooLarge TooManyGone "
+        "Unauthorized Unavailable UnknownField UnknownVector UnsoundEncoder UnsupportedQuery UrlsOff "
+        "VitrineError WorseEncoder",
     }
     _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
     __all__ = ["__version__", *_NAMES]

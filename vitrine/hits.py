@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 from vitrine.indexer.export.sheets import example_tiles, picture_of, save_sheet
 from vitrine.services.domain import Hit as Found
 from vitrine.services.errors import BadRequest
-from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.search.options import SearchOptions
 from vitrine.services.values.field_paths import flat
 from vitrine.services.values.words import counted
 
@@ -124,7 +124,7 @@ class Hits(Sequence[Hit]):
     ) -> None:
         self._category, self._options, self._asked_with = category, options, asked_with
         self._hits = [
-            Hit(hit.id, hit.similarity, hit.payload, hit.vectors, category=category) for hit in found
+            Hit(hit.id, hit.similarity, hit.payload_json, hit.vectors, category=category) for hit in found
         ]
         self.title, self.cursor, self.similar = title, cursor, similar or {}
         self.encode_ms, self.search_ms = encode_ms, search_ms

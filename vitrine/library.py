@@ -15,6 +15,8 @@ from vitrine.services.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from vitrine.category import Category
+    from vitrine.jobs import LibraryJobs
+    from vitrine.services.category.changes.outcomes import Undone
 
 
 def open(
@@ -80,6 +82,7 @@ class Library:
     def __init__(self, runtime: Runtime, close: Callable[[], None], *, progress: bool = True) -> None:
         self._runtime: Runtime | None = runtime
         self._close = close
+        self._jobs: LibraryJobs | None = None
         self.progress = progress
 
     @property
@@ -93,6 +96,16 @@ class Library:
     def settings(self) -> Settings:
         """The settings in force."""
         return self.runtime.settings
+
+    @property
+    def jobs(self) -> LibraryJobs:
+        """The jobs of the server that has the same data folder."""
+        if self._jobs is None:
+            from vitrine.jobs import LibraryJobs
+            from vitrine.services.jobs.jobs import Jobs
+
+            self._jobs = LibraryJobs(self, Jobs(self.settings))
+        return self._jobs
 
     def create(
         self, name: str, encoder: str | Sequence[str] | None = None, *, description: str = ""
@@ -119,9 +132,16 @@ class Library:
         """
         self.runtime.catalog.delete(name, keep_images=keep_images)
 
+    def undo(self, token: str) -> Undone:
+        """Take back an edit or a deletion of the last 24 hours, by its token: what is still as it was left
+        then. Raises ``NotFound``."""
+        return self.runtime.editor.undo(token)
+
     def close(self) -> None:
         """Close the stores. The library cannot be used any more; closing it again does nothing."""
         self._runtime = None
+        if self._jobs is not None:
+            self._jobs.close()
         self._close()
 
     def note(self, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from vitrine.indexer.sources.base import modified, read_file, shown_path
+from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Source
+from vitrine.indexer.sources.urls.named import url_record
 from vitrine.services.domain import IndexKind
+from vitrine.services.download.urls import is_url
 from vitrine.services.errors import BadRequest, ImageRefused
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 Picture: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 """The path of a picture file, the bytes of one, a Pillow image, or an array: (height, width), (height, width,
-3) or (height, width, 4), uint8 in 0..255 or float in 0..1."""
+3) or (height, width, 4), uint8 in 0..255 or float in 0..1. What is added may be named by URL as well."""
 
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
@@ -61,28 +64,33 @@ def picture_bytes(picture: Picture) -> bytes:
 
 
 def given_pictures(
-    pictures: Picture | NewImage | Iterable[Picture | NewImage], runtime: Runtime
+    pictures: Picture | NewImage | Iterable[Picture | NewImage], runtime: Runtime, patience: Patience
 ) -> GivenPictures:
-    """Return one or several pictures as a source of images."""
+    """Return one or several pictures as a source of images. ``patience``: of the run, which says when it
+    ends."""
     if isinstance(pictures, bytes | NewImage | Image.Image | np.ndarray | str | os.PathLike):
         pictures = [pictures]
     if not isinstance(pictures, Iterable):
         raise BadRequest(f"Give a folder, a file or pictures, not {pictures!r}.")
-    return GivenPictures(pictures, runtime.limits.max_bytes)
+    return GivenPictures(pictures, runtime, patience)
 
 
 class GivenPictures(Source):
     """Pictures that a program has, as a source of images."""
 
-    def __init__(self, pictures: Iterable[Picture | NewImage], max_bytes: int) -> None:
+    def __init__(self, pictures: Iterable[Picture | NewImage], runtime: Runtime, patience: Patience) -> None:
         self.name, self.indexes = "python", dict[str, IndexKind]()
         self._pictures = pictures
-        self._max_bytes = max_bytes
+        self._runtime = runtime
+        self._patience = patience
 
     def __iter__(self) -> Iterator[ImageRecord]:
         for number, given in enumerate(self._pictures, 1):
             new = given if isinstance(given, NewImage) else NewImage(given)
             picture = new.picture
+            if isinstance(picture, str) and is_url(picture):
+                yield self._downloaded(new, picture)
+                continue
             path = os.fspath(picture) if isinstance(picture, str | os.PathLike) else None
             yield ImageRecord(
                 self.name,
@@ -98,10 +106,26 @@ class GivenPictures(Source):
     def total(self) -> int | None:
         return len(self._pictures) if isinstance(self._pictures, Sized) else None
 
+    @property
+    def readers(self) -> int:
+        first = next(iter(self._pictures), None) if isinstance(self._pictures, Sequence) else None
+        picture = first.picture if isinstance(first, NewImage) else first
+        named = isinstance(picture, str) and is_url(picture)
+        return self._runtime.downloads.readers if named else super().readers
+
+    def _downloaded(self, new: NewImage, url: str) -> ImageRecord:
+        record = url_record(self.name, url, self._runtime.downloads, self._patience.ended)
+        if record.refusal:
+            return record
+        said = replace(record, tags=tuple(new.tags), fields=new.fields, metadata=new.metadata)
+        return replace(said, filename=new.filename or record.filename)
+
     def _reader(self, picture: Picture, path: str | None) -> Any:
         """Return a function that reads the bytes when they are asked for. A file that cannot be read is then
         refused, and the others go on."""
-        return lambda: picture_bytes(picture) if path is None else read_file(path, self._max_bytes)
+        return lambda: (
+            picture_bytes(picture) if path is None else read_file(path, self._runtime.limits.max_bytes)
+        )
 
 
 def _image(picture: Image.Image | NDArray[Any]) -> Image.Image:

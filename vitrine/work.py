@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from vitrine.indexer.enrich.duplicates.report import DuplicateReport
     from vitrine.indexer.enrich.maps.make import MapReport
     from vitrine.indexer.enrich.maps.options import MapOptions
+    from vitrine.indexer.enrich.previews.fill import PreviewReport
+    from vitrine.indexer.enrich.previews.options import PreviewOptions
     from vitrine.indexer.enrich.scores.scoring import ScoreReport
     from vitrine.indexer.enrich.vectors.promote import PromoteReport
     from vitrine.indexer.export.common import ExportReport
@@ -238,6 +240,14 @@ class Work:
             self._runtime, self.name, options, dry_run=dry_run, progress=self._progress()
         )
         return finished(report)
+
+    def previews(self, options: PreviewOptions | None = None) -> PreviewReport:
+        """Give images that an earlier version indexed their dominant colour and blur, and make thumbnails of
+        ``options.widths`` before they are asked for. What is there is passed over."""
+        from vitrine.indexer.enrich.previews.fill import fill_previews
+
+        report = fill_previews(self._runtime, self.name, options, progress=self._progress())
+        return self._searchable(report, report.filled)
 
     def export(
         self,

@@ -19,14 +19,15 @@ from vitrine.api.openapi import PICTURE
 from vitrine.api.responses import image_urls, shown_similarity
 from vitrine.api.route import Json
 from vitrine.api.route import router as new_router
-from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut
+from vitrine.api.schemas.findings.taggers import OldHealthOut, OldHitOut, OldImageOut, OldModelOut
 from vitrine.services.category.field_names import find_member
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.filters import Conditions, NumberRange
 from vitrine.services.domain import Hit, OrderBy
 from vitrine.services.errors import BadRequest, NotFound, UnknownField
 from vitrine.services.runtime import Runtime
-from vitrine.services.search.searcher import SearchOptions, SearchResult
+from vitrine.services.search.options import SearchOptions, SearchResult
+from vitrine.services.search.questions import ByImage
 from vitrine.services.values.field_paths import path_keys
 from vitrine.services.values.words import composed
 
@@ -223,7 +224,7 @@ def _tag(runtime: Runtime, category: str, model_name: str) -> str:
 
 
 def _similar(runtime: Runtime, metrics: Metrics, category: str, picture: bytes, limit: int) -> SearchResult:
-    found = runtime.searcher.by_image(category, picture, SearchOptions(limit=limit))
+    found = runtime.searcher.search(category, ByImage(picture), SearchOptions(limit=limit))
     metrics.searched(found.encode_ms, found.search_ms)
     return found
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Depends, Query
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from vitrine.api.auth import READ
+from vitrine.api.auth import READ, may_read
 from vitrine.api.deps import MetricsDep, ReadinessDep, RuntimeDep
 from vitrine.api.route import router as new_router
 from vitrine.api.schemas.health import HealthOut, ReadyOut
@@ -27,12 +27,15 @@ def readyz(
     response: Response,
     readiness: ReadinessDep,
     runtime: RuntimeDep,
+    may_read: Annotated[bool, Depends(may_read)],
     need: Annotated[
         Literal["all", "search"], Query(description="search: 200 as long as searches are answered.")
     ] = "all",
 ) -> ReadyOut:
     """Say whether both stores can be reached and written: 200 or 503. Asked at most once a second; open
     without a key.
+
+    A damaged category changes neither: the others are served. Who may read is told the names.
 
     Searches need the vectors alone: while the object store is away they go on with what is known of it, as of
     ``known_as_of``.
@@ -44,7 +47,15 @@ def readyz(
     ready, search = all(state == "ok" for state in parts.values()), parts["vectors"] == "ok"
     response.status_code = 200 if (search if need == "search" else ready) else 503
     since = away.isoformat(timespec="seconds") if away and parts["objects"] != "ok" else None
-    return ReadyOut(ready=ready, search=search, parts=parts, known_as_of=since)
+    damaged = readiness.damaged() if parts["vectors"] == "ok" else ()
+    return ReadyOut(
+        ready=ready,
+        search=search,
+        parts=parts,
+        known_as_of=since,
+        damaged=len(damaged),
+        damaged_categories=list(damaged) if may_read else [],
+    )
 
 
 @router.get("/metrics", response_class=Response, dependencies=[READ])

@@ -1,53 +1,56 @@
-"""Images: list, add, read, change, delete; and their bytes."""
+"""Images: list, add, read, change, delete."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, get_args
-from urllib.parse import quote
 
-from fastapi import Depends, Query, Request
-from starlette.responses import RedirectResponse, Response
+from fastapi import Depends, Query
+from starlette.responses import Response
 
 from vitrine.api.auth import READ, WRITE
 from vitrine.api.bodies import SentForm, read_form
 from vitrine.api.deps import (
     CursorParameter,
+    FieldsParameter,
     LimitParameter,
     MetricsDep,
     RuntimeDep,
-    ThumbnailsDep,
     conditions_except,
+    field_names,
 )
 from vitrine.api.openapi import BINARY, COLUMNS, FILTERS, TEXT, TEXTS, body_of
 from vitrine.api.responses import hit_json, image_urls
 from vitrine.api.route import MAX_FILES, Json, json_body, parse_json
 from vitrine.api.route import router as new_router
 from vitrine.api.routes.search import Listing, listing_response
-from vitrine.api.schemas.images import ChangedOut, ImageOut, UploadItem, UploadOut
+from vitrine.api.schemas.changes import ChangedOut, DeletedOut
+from vitrine.api.schemas.images import ImageOut, KnownBody, KnownOut, UploadItem, UploadOut
 from vitrine.api.schemas.search import SearchOut
 from vitrine.indexer.ingest.upload import Upload, index_uploads
 from vitrine.indexer.job.report import ItemOutcome, NearDuplicates
+from vitrine.services.category.changes.entries import undo_json
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.fields import SAID
 from vitrine.services.category.filters import Conditions
 from vitrine.services.category.payload import unindexed_notes
-from vitrine.services.domain import Hit, IndexKind, OrderBy
-from vitrine.services.errors import REFUSALS, BadRequest, ImageRefused, NotFound
-from vitrine.services.images.open import thumbnail as make_thumbnail
-from vitrine.services.runtime import Runtime
+from vitrine.services.domain import IndexKind, OrderBy
+from vitrine.services.errors import REFUSALS, BadRequest, ImageRefused, NotFound, UrlsOff
+from vitrine.services.images.open import point_id
 
 router = new_router("images", "/v1/categories/{category}/images")
 _FILE_FIELDS = ("file", "files")
-_TEXT_FIELDS = ("tags", *SAID, "metadata", "columns", "near_duplicates")
-_CACHE = "private, max-age=31536000, immutable"
-_PICTURES = frozenset(
-    {"image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/tiff", "image/webp"}
-)
-_OWN_PARAMETERS = ("limit", "cursor", "order_by", "descending", "random", "with_vectors")
+_MAX_URLS = 100
+_TEXT_FIELDS = ("urls", "tags", *SAID, "metadata", "columns", "near_duplicates")
+_OWN_PARAMETERS = ("limit", "cursor", "order_by", "descending", "random", "with_vectors", "fields", "total")
 _FORM: dict[str, Any] = {
     "files": {"type": "array", "items": BINARY, "maxItems": MAX_FILES},
+    "urls": {
+        **TEXTS,
+        "maxItems": _MAX_URLS,
+        "description": "Once for each picture that the server is to download, or a JSON list.",
+    },
     "tags": {**TEXTS, "description": "Once for each tag, or a JSON list."},
     **{name: {**TEXT, "description": field.help} for name, field in SAID.items()},
     "metadata": {**TEXT, "description": "A JSON object: columns and their values."},
@@ -77,6 +80,8 @@ def list_images(
     descending: bool = False,
     random: Annotated[bool, Query(description="A random sample instead of a page.")] = False,
     with_vectors: bool = False,
+    fields: FieldsParameter = None,
+    total: Annotated[bool, Query(description="Say how many images meet the conditions.")] = False,
 ) -> Response:
     """List images that meet the conditions, page by page: by id, or ordered by a field. Every image that
     stays is seen once.
@@ -88,16 +93,17 @@ def list_images(
     if descending and order_by is None:
         raise BadRequest("descending goes with order_by: name a field.")
     order = OrderBy(order_by, descending) if order_by is not None else None
-    return listing_response(
-        runtime, category, Listing(conditions, order, random, limit, cursor, with_vectors)
+    listing = Listing(
+        conditions, order, random, limit, cursor, with_vectors, fields=field_names(fields), total=total
     )
+    return listing_response(runtime, category, listing)
 
 
 @router.post(
     "",
     status_code=201,
     responses={200: {"model": UploadOut, "description": "Nothing new: all were known."}},
-    openapi_extra=body_of(form=_FORM, needs=["files"]),
+    openapi_extra=body_of(form=_FORM, about="`files`, `urls`, or both."),
     dependencies=[WRITE],
 )
 def add_images(
@@ -107,15 +113,15 @@ def add_images(
     metrics: MetricsDep,
     form: Annotated[SentForm, Depends(read_form)],
 ) -> UploadOut:
-    """Index one or many files (``files`` or ``file``), with tags, class, caption and metadata for all of
-    them.
+    """Index one or many files (``files`` or ``file``), or pictures that the server downloads (``urls``), with
+    tags, class, caption and metadata for all of them. 403 ``urls_off`` where it does not.
 
     201 if any was added; 200 if none was, but some were known, updated or near-duplicates. If every file is
     refused, the answer is an error with the reason as its ``code``: 415 ``unsupported_format``, else 422;
     ``image_refused`` where reasons differ. ``details.items`` then holds the outcomes.
     """
     runtime.catalog.get(category)
-    uploads = _uploads(form)
+    uploads = _uploads(form, runtime.settings.urls_over_http)
     outcomes = index_uploads(
         runtime,
         category,
@@ -132,6 +138,23 @@ def add_images(
     notes = unindexed_notes(uploads[0].metadata, runtime.catalog.get(category).indexes)
     response.status_code = 201 if counts["added"] else 200
     return UploadOut(items=items, counts=dict(counts), notes=notes)
+
+
+@router.post(
+    "/known",
+    responses={200: {"model": KnownOut}},
+    openapi_extra=body_of(KnownBody),
+    dependencies=[READ],
+)
+def known_images(
+    category: str, runtime: RuntimeDep, body: Annotated[KnownBody, Depends(json_body(KnownBody))]
+) -> Response:
+    """Say which files the category holds, by the SHA-256 of their bytes, so that an upload that was cut off
+    goes on with the others. Images in the bin are not held."""
+    name = runtime.catalog.get(category).name
+    ids = [point_id(sha256) for sha256 in body.sha256]
+    hits = runtime.vectors.retrieve(name, ids, with_payload=False) if ids else []
+    return Json({"known": {sha256: hit.id for sha256, hit in zip(body.sha256, hits, strict=True) if hit}})
 
 
 @router.get("/{id}", responses={200: {"model": ImageOut}}, dependencies=[READ])
@@ -154,82 +177,27 @@ def change_image(
 ) -> Response:
     """Change tags, class, caption, quality or metadata; the image as it is now. 404 ``not_found``, 422
     ``bad_request``."""
-    changed = hit_json(category, runtime.editor.change(category, [id], body)[0])
+    edited = runtime.editor.change(category, [id], body)
     notes = unindexed_notes(body.metadata, runtime.catalog.get(category).indexes)
-    return Json({**changed, "notes": notes})
+    return Json({**hit_json(category, edited.hits[0]), "undo": undo_json(edited.undo), "notes": notes})
 
 
-@router.delete("/{id}", status_code=204, dependencies=[WRITE])
-def delete_image(category: str, id: str, runtime: RuntimeDep) -> Response:
-    """Delete an image and its file. 404 ``not_found``."""
-    if not runtime.editor.delete(category, [id]):
+@router.delete("/{id}", responses={200: {"model": DeletedOut}}, dependencies=[WRITE])
+def delete_image(
+    category: str,
+    id: str,
+    runtime: RuntimeDep,
+    for_good: Annotated[bool, Query(description="true: not into the bin, the file goes at once.")] = False,
+) -> Response:
+    """Put an image into the bin, where it waits for 24 hours. 404 ``not_found``."""
+    editor = runtime.editor
+    outcome = None if for_good else editor.delete(category, [id])
+    if not (editor.remove(category, [id]) if outcome is None else outcome.changed):
         raise NotFound(f"There is no image {id} in category {category!r}.", category=category, id=id)
-    return Response(status_code=204)
+    return Json({"deleted": 1, "undo": undo_json(outcome.undo if outcome else None)})
 
 
-@router.get(
-    "/{id}/file",
-    responses={
-        200: {"content": {"image/*": {}}},
-        304: {"description": "Not changed."},
-        307: {"description": "A presigned URL."},
-    },
-    response_class=Response,
-    dependencies=[READ],
-)
-def image_file(
-    category: str,
-    id: str,
-    request: Request,
-    runtime: RuntimeDep,
-    redirect: Annotated[
-        bool, Query(description="307 to a presigned URL of 15 minutes, where the object store has one.")
-    ] = False,
-) -> Response:
-    """Return the file as it was indexed. Its ETag is its SHA-256, so it never changes; 304 if
-    ``If-None-Match`` names it."""
-    hit = runtime.searcher.image(category, id)
-    if redirect and (url := runtime.objects.url(hit.payload["object_key"])):
-        return RedirectResponse(url, headers={"Cache-Control": "no-store"})
-    etag = f'"{hit.payload["sha256"]}"'
-    if _unchanged(request, etag):
-        return Response(status_code=304, headers={"ETag": etag, "Cache-Control": _CACHE})
-    media_type = hit.payload.get("media_type")
-    return _picture(
-        _bytes_of(runtime, hit), media_type, etag, _disposition(str(hit.payload.get("filename") or hit.id))
-    )
-
-
-@router.get(
-    "/{id}/thumbnail",
-    responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "Not changed."}},
-    response_class=Response,
-    dependencies=[READ],
-)
-def image_thumbnail(
-    category: str,
-    id: str,
-    request: Request,
-    runtime: RuntimeDep,
-    thumbnails: ThumbnailsDep,
-    w: Annotated[
-        int, Query(ge=16, le=1024, description="Width in pixels; never enlarged, at most four times as high.")
-    ] = 256,
-) -> Response:
-    """Return a small upright version, made when first asked for and kept in memory for a while."""
-    hit = runtime.searcher.image(category, id)
-    sha256 = hit.payload["sha256"]
-    etag = f'"{sha256}-w{w}"'
-    if _unchanged(request, etag):
-        return Response(status_code=304, headers={"ETag": etag, "Cache-Control": _CACHE})
-    made = thumbnails.get(sha256, w)
-    if made is None:
-        made = make_thumbnail(_bytes_of(runtime, hit), w, limits=runtime.limits, budget=runtime.budget)
-        thumbnails.put(sha256, w, made)
-    return _picture(*made, etag, "inline")
-
-
-def _uploads(form: SentForm) -> list[Upload]:
+def _uploads(form: SentForm, urls_taken: bool) -> list[Upload]:
     if text := next((name for name in form.fields if name in _FILE_FIELDS), None):
         raise BadRequest(
             f"The form field {text!r} is text, not a file: send the picture itself (curl -F {text}=@FILE).",
@@ -241,13 +209,19 @@ def _uploads(form: SentForm) -> list[Upload]:
         raise BadRequest(
             f"{unknown[0][:80]!r} is not a field of an upload: use files, {', '.join(_TEXT_FIELDS)}."
         )
-    if not form.files:
+    urls = _texts("urls", form.fields.get("urls", ()))
+    if urls and not urls_taken:
+        raise UrlsOff("This server downloads nothing: send the pictures themselves in the field 'files'.")
+    if len(urls) > _MAX_URLS:
+        raise BadRequest(f"The form names {len(urls)} URLs: at most {_MAX_URLS} at once.", field="urls")
+    if not form.files and not urls:
         raise BadRequest(
             "The form has no file: send the pictures in the field 'files', each with its filename."
         )
-    tags, metadata = _tags(form.fields.get("tags", ())), _metadata(form.one("metadata"))
+    tags, metadata = _texts("tags", form.fields.get("tags", ())), _metadata(form.one("metadata"))
     fields = {name: form.one(name) for name in SAID}
-    return [Upload(file.filename, file.data, tags, fields, metadata) for file in form.files]
+    sent = [Upload(file.filename, file.data, tags, fields, metadata) for file in form.files]
+    return [*sent, *(Upload("", b"", tags, fields, metadata, url) for url in urls)]
 
 
 def _kinds(form: SentForm, metadata: Mapping[str, Any]) -> dict[str, IndexKind]:
@@ -267,13 +241,14 @@ def _near_duplicates(form: SentForm) -> NearDuplicates:
     raise BadRequest(f"near_duplicates is one of {', '.join(get_args(NearDuplicates))}, not {said[:80]!r}.")
 
 
-def _tags(values: Sequence[str]) -> list[str]:
+def _texts(field: str, values: Sequence[str]) -> list[str]:
+    """Return the texts of a field that is there once for each, or once with a JSON list."""
     if len(values) != 1 or not values[0].lstrip().startswith("["):
         return list(values)
-    tags = parse_json(values[0], "form field 'tags'")
-    if not all(isinstance(tag, str) for tag in tags):
-        raise BadRequest("The form field 'tags' is not a list of texts.", field="tags")
-    return list(tags)
+    texts = parse_json(values[0], f"form field {field!r}")
+    if not all(isinstance(text, str) for text in texts):
+        raise BadRequest(f"The form field {field!r} is not a list of texts.", field=field)
+    return list(texts)
 
 
 def _metadata(text: str | None) -> dict[str, Any]:
@@ -306,39 +281,3 @@ def _all_refused(outcomes: Sequence[ItemOutcome], items: Sequence[UploadItem]) -
     words = REFUSALS.get(first.reason or "", "") if len(reasons) == 1 else "for different reasons"
     reason = (first.reason or "image_refused") if len(reasons) == 1 else "image_refused"
     return ImageRefused(reason, f"All {len(outcomes)} files were refused: {words}.", items=trees)
-
-
-def _bytes_of(runtime: Runtime, hit: Hit) -> bytes:
-    try:
-        return runtime.objects.get(hit.payload["object_key"])
-    except NotFound:  # without the object's key
-        raise NotFound(
-            f"The file of image {hit.id} is gone from the object store: index it again.", id=hit.id
-        ) from None
-
-
-def _unchanged(request: Request, etag: str) -> bool:
-    asked = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    return etag in asked or "*" in asked
-
-
-def _picture(data: bytes, media_type: object, etag: str, disposition: str) -> Response:
-    """Return a response that a browser may show as a picture and as nothing else."""
-    headers = {
-        "ETag": etag,
-        "Cache-Control": _CACHE,
-        "Content-Disposition": disposition,
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-    }
-    kind = str(media_type) if media_type in _PICTURES else "application/octet-stream"
-    return Response(data, headers=headers, media_type=kind)
-
-
-def _disposition(filename: str) -> str:
-    """Return the Content-Disposition header (RFC 6266): a plain name for old clients, and the whole one in
-    UTF-8."""
-    plain = "".join(c if " " <= c <= "~" and c not in '"\\%;' else "_" for c in filename)
-    return (
-        f'inline; filename="{plain}"; '
-        f"filename*=UTF-8''{quote(filename.encode('utf-8', 'replace'), safe='')}"
-    )

@@ -23,14 +23,24 @@ class ReadyOut(BaseModel):
     ``search``: searches can.
 
     ``known_as_of``: since when the object store does not answer. Searches go on with what was known of it
-    then.
+    then. ``damaged``: how many categories are damaged, which keeps no other from being served;
+    ``damaged_categories``: their names, for those who may read.
     """
 
     model_config = example(
-        {"ready": True, "search": True, "parts": {"vectors": "ok", "objects": "ok"}, "known_as_of": None}
+        {
+            "ready": True,
+            "search": True,
+            "parts": {"vectors": "ok", "objects": "ok"},
+            "known_as_of": None,
+            "damaged": 0,
+            "damaged_categories": [],
+        }
     )
 
     ready: bool
     search: bool
     parts: dict[str, str]
     known_as_of: datetime | None
+    damaged: int
+    damaged_categories: list[str]

@@ -3,11 +3,13 @@ validating each again would cost more than finding it: the tests hold the two eq
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
-from vitrine.api.schemas.common import ID, URLS, example
+from vitrine.api.schemas.common import ID, URLS, Taken, example
+
+MAX_HASHES = 10_000
 
 _SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _PAYLOAD = {
@@ -49,14 +51,6 @@ class ImageOut(HitOut):
     model_config = example(IMAGE)
 
 
-class ChangedOut(ImageOut):
-    """One image as it is after a change."""
-
-    model_config = example({**IMAGE, "notes": []})
-
-    notes: list[str] = Field([], description="What else to know, such as columns that have no index.")
-
-
 class NearDuplicateOut(BaseModel):
     """The image that a file is a copy (identical, resized) or a version (edited) of. ``similarity``:
     structural, in -1..1."""
@@ -93,7 +87,7 @@ class UploadItem(BaseModel):
 
 
 class UploadOut(BaseModel):
-    """Item i belongs to file i of the request."""
+    """Item i belongs to file i of the request, and the items of URLs come after those of files."""
 
     model_config = example(
         {
@@ -112,8 +106,8 @@ class UploadOut(BaseModel):
                     "id": None,
                     "urls": None,
                     "reason": "unsupported_format",
-                    "message": "The file looks like text; JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and "
-                    "PNM pictures are read.",
+                    "message": "The file looks like text; JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, "
+                    "HEIC, camera RAW and PNM are read.",
                 },
             ],
             "counts": {"added": 1, "refused": 1},
@@ -124,3 +118,22 @@ class UploadOut(BaseModel):
     items: list[UploadItem]
     counts: dict[str, int]
     notes: list[str] = Field([], description="What else to know, such as columns that have no index.")
+
+
+class KnownBody(Taken):
+    """The files that somebody has, by the SHA-256 of their bytes."""
+
+    model_config = example({"sha256": [_SHA]})
+
+    sha256: list[Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$")]] = Field(
+        max_length=MAX_HASHES, description="64 hex digits each."
+    )
+
+
+class KnownOut(BaseModel):
+    """``known``: the ids of the images that the category holds, by hash as it was asked. Files that it does
+    not hold are left out."""
+
+    model_config = example({"known": {_SHA: ID}})
+
+    known: dict[str, str]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from vitrine.api.schemas.changes import UndoOut
 from vitrine.api.schemas.common import example
 
 _JOINED = {
@@ -12,6 +13,7 @@ _JOINED = {
     "conflicting": {"rows": 0, "first": []},
     "malformed": {"rows": 1, "first": [{"row": 5, "reason": "quality is a number in 0..1, not '7'"}]},
     "images": 1, "updated": 1, "unchanged": 0, "gone": 0, "notes": [], "unindexed": [],
+    "undo": {"token": "shop.20261201T094512123-5f3a9c1e8b7d6a50", "expires_at": "2026-12-02T09:45:12+00:00"},
 }  # fmt: skip
 
 
@@ -56,3 +58,4 @@ class MetadataOut(BaseModel):
     gone: int
     notes: list[str]
     unindexed: list[str]
+    undo: UndoOut | None = Field(None, description="Null where nothing was changed.")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from vitrine.api.schemas.common import ID, Id, Taken, example
 from vitrine.api.schemas.encoders import ENCODER, EncoderOut
 from vitrine.api.schemas.images import IMAGE, HitOut
 from vitrine.services.category.filters import Conditions
-from vitrine.services.domain import Facet
-from vitrine.services.search.searcher import Bin
+from vitrine.services.domain import Bin, Facet
+from vitrine.services.search.returned import MAX_FIELDS
+from vitrine.services.search.whole.grouping import MAX_GROUP
 from vitrine.services.vector_store.base import MAX_LIMIT
 
+Example = Annotated[str, StringConstraints(max_length=200)]
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 MAX_TEXT = 10_000
 MAX_EXAMPLES = 1_000
 MAX_COMPONENTS = 65_536
 MAX_SEARCHES = 100
+PICTURE = "picture:"
+"""Before the hash of a picture that was sent before, in place of an image's id."""
 
 
 class Order(Taken):
@@ -26,8 +33,8 @@ class Order(Taken):
 
 
 class SearchBody(Taken):
-    """One question. Give one of ``text``, ``id``, ``vector``, ``image`` or ``positive``; none of them asks
-    for a listing."""
+    """One question. Give one of ``text``, ``id``, ``vector``, ``image`` or ``positive``, or ``text`` next to
+    ``positive`` and ``negative``; none of them asks for a listing."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -63,15 +70,16 @@ class SearchBody(Taken):
     image: str | None = Field(
         None, description="An image file in base64. Multipart with `file` is a third smaller."
     )
-    positive: list[Id] = Field(
+    positive: list[Example] = Field(
         default_factory=list,
         max_length=MAX_EXAMPLES,
-        description="Images to be like, by id; left out of the answer.",
+        description="Images to be like: ids, which are left out of the answer, or `picture:<sha256>`, what "
+        "`POST /v1/pictures` answered. A `text` is one example more.",
     )
-    negative: list[Id] = Field(
+    negative: list[Example] = Field(
         default_factory=list,
         max_length=MAX_EXAMPLES,
-        description="Images to be unlike; only together with `positive`.",
+        description="Images to be unlike; only together with `positive` or `text`.",
     )
     using: str | list[str] | None = Field(
         None,
@@ -102,6 +110,20 @@ class SearchBody(Taken):
         description="One hit for each group of near-duplicates; `similar` says how many others were "
         "left out.",
     )
+    fields: list[FieldName] | None = Field(
+        None,
+        max_length=MAX_FIELDS,
+        description="Only these of each payload: class, scores.TAG, metadata.COLUMN ...; default: all.",
+    )
+    total: bool = Field(
+        False, description="Say how many images there are: all that meet the filter, or hits up to 10,000."
+    )
+    group_by: FieldName | None = Field(
+        None,
+        description="Search only: the best hits of each value of this field of words, whole numbers or "
+        "truths, or of each leaf of cluster.RUN. `limit` and `offset` count groups.",
+    )
+    group_size: int = Field(1, ge=1, le=MAX_GROUP, description="With `group_by`: hits of each group at most.")
     order_by: Order | None = Field(None, description="Listing only.")
     random: bool = Field(False, description="Listing only: a random sample.")
     cursor: str | None = Field(
@@ -123,14 +145,20 @@ class SearchBody(Taken):
     @model_validator(mode="after")
     def _consistent(self) -> SearchBody:
         asks = self.asks
-        if len(asks) > 1:
+        if len(asks) > 1 and asks != ["text", "positive"]:
             raise ValueError(f"give one of text, id, vector, image and positive, not {' and '.join(asks)}")
-        if self.negative and not self.positive:
-            raise ValueError("negative goes with positive: give at least one positive example")
+        if self.negative and not (self.positive or asks == ["text"]):
+            raise ValueError("negative goes with positive or text: give at least one positive example")
         if asks:
             self._only("a listing", "order_by", "random", "cursor")
         else:
-            self._only("a search", "using", "offset", "min_similarity", "diversity", "exact", "collapse")
+            self._only(
+                "a search", "using", "offset", "min_similarity", "diversity", "exact", "collapse", "group_by"
+            )
+        if self.group_by is None:
+            self._only("group_by", "group_size")
+        else:
+            self._only("hits that are not grouped", "diversity")
         if self.fused:
             if asks != ["id"] or len(set(self.using or ())) < 2:
                 raise ValueError("a list in using takes at least two names, and goes with id")
@@ -165,6 +193,8 @@ class SearchesBody(Taken):
                 f"search {number} of {len(self.searches)} asks for nothing: give it one of text, id, vector, "
                 "image and positive"
             )
+        if any(search.total or search.group_by is not None for search in self.searches):
+            raise ValueError("total and group_by belong to a single search: send it to .../search")
         if sum(search.offset + search.limit for search in self.searches) > MAX_LIMIT:
             raise ValueError(f"offset + limit of all searches add up to more than {MAX_LIMIT:,}: send fewer")
         return self
@@ -176,6 +206,13 @@ class Timing(BaseModel):
     encode_ms: float
     search_ms: float
     total_ms: float
+
+
+class GroupOut(BaseModel):
+    """A run of ``hits`` hits that have one ``value``; null: an image without one."""
+
+    value: str | int | bool | None
+    hits: int
 
 
 class SearchOut(BaseModel):
@@ -195,6 +232,10 @@ class SearchOut(BaseModel):
     encoder: EncoderOut | None
     cursor: str | None
     timing: Timing
+    total: int | None = Field(None, description="With `total`: images of the whole query.")
+    groups: list[GroupOut] | None = Field(
+        None, description="With `group_by`: each is the next so many of `hits`."
+    )
     similar: dict[str, int] | None = Field(
         None, description="With `collapse`: by id of a hit, how many of its near-duplicates were left out."
     )

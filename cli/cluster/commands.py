@@ -22,6 +22,7 @@ from vitrine.cli.output import (
     print_pairs,
     print_table,
     show_progress,
+    tell_undo,
     telling,
 )
 from vitrine.cli.with_options import with_options
@@ -197,6 +198,30 @@ def name_nodes(
     note(report.summary())
     if report.exit_code:
         raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def rename(
+    ctx: typer.Context,
+    run: RunArgument,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Such as root-14.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help='Its name; "" for none.')],
+    category: CategoryOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Give one node of a run another name, which `cluster name` leaves as it is."""
+    from vitrine.services.artifacts.cluster_changes import rename_node
+    from vitrine.services.category.changes.entries import undo_json
+
+    with stores(ctx) as runtime:
+        record = runtime.editor.record(category)
+        renamed = rename_node(runtime.clusters, category, run, node, name, record=record).node(node)
+    if as_json:
+        undo = undo_json(record.undo)
+        print_json({"category": category, "run": run, "node": node, "name": renamed.name, "undo": undo})
+        return
+    note(f"{node}: {renamed.name or 'no name'}.")
+    tell_undo(record.undo)
 
 
 @app.command()

@@ -152,7 +152,8 @@ def _index(runtime: Runtime, drawn: CatalogueSummary) -> IndexReport:
 def _by_picture(runtime: Runtime, using: str, manifest: Path) -> Shown:
     """Search by the picture whose design has the most other pictures; it is left out itself."""
     from vitrine.services.images.open import content_hash, point_id
-    from vitrine.services.search.searcher import SearchOptions
+    from vitrine.services.search.options import SearchOptions
+    from vitrine.services.search.questions import ById
 
     with manifest.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if not row["duplicate_of"]]
@@ -160,7 +161,8 @@ def _by_picture(runtime: Runtime, using: str, manifest: Path) -> Shown:
     chosen = max(rows, key=lambda row: designs[row["design"]])
     path = manifest.parent / chosen["path"]
     data = path.read_bytes()
-    result = runtime.searcher.by_id(CATEGORY, point_id(content_hash(data)), SearchOptions(using, limit=_HITS))
+    asked = ById(point_id(content_hash(data)))
+    result = runtime.searcher.search(CATEGORY, asked, SearchOptions(using, limit=_HITS))
     kind = "picture and class" if using == LOOK else "picture"
     return Shown(
         kind,
@@ -171,13 +173,11 @@ def _by_picture(runtime: Runtime, using: str, manifest: Path) -> Shown:
 
 
 def _by_text(runtime: Runtime, using: str) -> Shown:
-    from vitrine.services.search.searcher import SearchOptions
+    from vitrine.services.search.options import SearchOptions
+    from vitrine.services.search.questions import ByText
 
-    return Shown(
-        "text",
-        f"“{TEXT}”",
-        runtime.searcher.by_text(CATEGORY, TEXT, SearchOptions(using, limit=_HITS + 1)).hits,
-    )
+    found = runtime.searcher.search(CATEGORY, ByText(TEXT), SearchOptions(using, limit=_HITS + 1))
+    return Shown("text", f"“{TEXT}”", found.hits)
 
 
 def _by_tag_and_score(runtime: Runtime) -> Shown:

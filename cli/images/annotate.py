@@ -10,7 +10,7 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.options import CategoryOption, ColumnOption, JsonOption
-from vitrine.cli.output import finish, note, show_progress
+from vitrine.cli.output import finish, note, show_progress, tell_undo
 from vitrine.cli.with_options import with_options
 from vitrine.indexer.enrich.metadata.options import AnnotateOptions
 from vitrine.services.errors import BadSource
@@ -52,6 +52,8 @@ def annotate(
         report = join(runtime, category, table, options, progress=show_progress())
         if report.updated and not (report.interrupted or options.dry_run):
             build_search_index(runtime, category, note)
+    if not as_json:
+        tell_undo(report.undo)
     finish(report, as_json=as_json)
 
 

@@ -11,6 +11,8 @@ import typer
 
 from vitrine.cli.context import stores
 from vitrine.cli.images.annotate import annotate, hashtags
+from vitrine.cli.images.bin import restore, show_bin
+from vitrine.cli.images.previews import previews
 from vitrine.cli.options import (
     CategoryOption,
     FiltersOption,
@@ -19,7 +21,7 @@ from vitrine.cli.options import (
     YesOption,
     to_order,
 )
-from vitrine.cli.output import confirm, note, print_json, print_pairs, print_table
+from vitrine.cli.output import confirm, note, print_json, print_pairs, print_table, tell_undo
 from vitrine.cli.search import hit_json
 from vitrine.cli.with_options import with_options
 from vitrine.services.files import writing
@@ -30,9 +32,12 @@ from vitrine.services.values.words import counted
 if TYPE_CHECKING:
     from vitrine.services.domain import Hit
 
-app = typer.Typer(no_args_is_help=True, help="List, show, tag, count and delete images.")
+app = typer.Typer(no_args_is_help=True, help="List, show, tag, count, delete and restore images.")
 app.command()(annotate)
 app.command()(hashtags)
+app.command("bin")(show_bin)
+app.command()(restore)
+app.command()(previews)
 IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of images.")]
 _BAR = 40
 
@@ -53,7 +58,7 @@ def list_images(
     as_json: JsonOption = False,
 ) -> None:
     """List images, a page at a time, with how many meet the filters in all."""
-    conditions = filters.conditions
+    conditions = filters.asked
     with stores(ctx) as runtime:
         runtime.vectors.warm(category)  # while the modules of the search are loaded
         order = to_order(runtime, category, order_by)
@@ -107,20 +112,30 @@ def delete(
     ctx: typer.Context,
     ids: IdsArgument,
     category: CategoryOption,
+    for_good: Annotated[
+        bool, typer.Option("--for-good", help="Not into the bin: the files go at once.")
+    ] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete images: their points and their files. Unknown ids are no error."""
-    confirm(f"Delete {counted(len(ids), 'image')} from {category!r} for good?", yes)
+    """Delete images. They wait in the bin for 24 hours, with their files. Unknown ids are no error."""
+    from vitrine.services.category.changes.entries import undo_json
+
+    where = "for good" if for_good else "into the bin"
+    confirm(f"Delete {counted(len(ids), 'image')} from {category!r} {where}?", yes)
     with stores(ctx) as runtime:
-        deleted = runtime.editor.delete(category, ids)
+        outcome = None if for_good else runtime.editor.delete(category, ids)
+        deleted = runtime.editor.remove(category, ids) if outcome is None else outcome.changed
+    undo = outcome.undo if outcome else None
     if as_json:
-        print_json({"category": category, "deleted": deleted, "unknown": len(set(ids)) - deleted})
+        counts = {"deleted": deleted, "unknown": len(set(ids)) - deleted}
+        print_json({"category": category, **counts, "undo": undo_json(undo)})
         return
     note(
         f"Deleted {counted(deleted, 'image')}"
         + (f"; {len(set(ids)) - deleted} were not there." if deleted < len(set(ids)) else ".")
     )
+    tell_undo(undo)
 
 
 @app.command()
@@ -152,6 +167,7 @@ def tag(
 ) -> None:
     """Change tags, class, caption, quality, metadata or other fields of images. Nothing is changed if one of
     the images does not exist."""
+    from vitrine.services.category.changes.entries import undo_json
     from vitrine.services.category.editor import ImageChanges
     from vitrine.services.category.fields import SAID
     from vitrine.services.category.payload import unindexed_notes
@@ -175,16 +191,18 @@ def tag(
         if columns:
             known = runtime.catalog.get(category).indexes
             changes["metadata"] = dict(_known_column(name, value, known) for name, value in columns)
-        hits = runtime.editor.change(category, ids, validated(ImageChanges, changes, "change"))
+        edited = runtime.editor.change(category, ids, validated(ImageChanges, changes, "change"))
         notes = unindexed_notes(changes.get("metadata", {}), runtime.catalog.get(category).indexes)
     if as_json:
-        print_json({"category": category, "hits": [hit_json(hit) for hit in hits], "notes": notes})
+        hits = [hit_json(hit) for hit in edited.hits]
+        print_json({"category": category, "hits": hits, "undo": undo_json(edited.undo), "notes": notes})
         return
     print_table(
         ("id", "class", "tags"),
-        [(hit.id, hit.payload.get("class"), hit.payload.get("tags", ())) for hit in hits],
+        [(hit.id, hit.payload.get("class"), hit.payload.get("tags", ())) for hit in edited.hits],
     )
-    note(" ".join([f"Changed {counted(len(hits), 'image')}.", *notes]))
+    note(" ".join([f"Changed {counted(len(edited.hits), 'image')}.", *notes]))
+    tell_undo(edited.undo)
 
 
 @app.command()
@@ -200,9 +218,12 @@ def facets(
     as_json: JsonOption = False,
 ) -> None:
     """Count images by the values of a field, most frequent first."""
-    conditions = filters.conditions
+    from vitrine.services.search.counts import count_values
+
+    conditions = filters.asked
     with stores(ctx) as runtime:
-        found = runtime.searcher.facets(category, field, conditions, limit=limit)
+        runtime.vectors.warm(category)
+        found = count_values(runtime.searcher, category, field, conditions, limit=limit)
     if as_json:
         values = [{"value": facet.value, "count": facet.count} for facet in found]
         print_json({"category": category, "field": field, "values": values})
@@ -225,9 +246,12 @@ def histogram(
     as_json: JsonOption = False,
 ) -> None:
     """Count images by the value of a number, in equal bins, with bars."""
-    conditions = filters.conditions
+    from vitrine.services.search.counts import count_bins
+
+    conditions = filters.asked
     with stores(ctx) as runtime:
-        found = runtime.searcher.histogram(category, field, conditions, bins=bins, lower=lower, upper=upper)
+        runtime.vectors.warm(category)
+        found = count_bins(runtime.searcher, category, field, conditions, bins=bins, lower=lower, upper=upper)
     if as_json:
         values = [{"lower": bin.lower, "upper": bin.upper, "count": bin.count} for bin in found]
         print_json({"category": category, "field": field, "bins": values})

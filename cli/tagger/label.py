@@ -93,7 +93,7 @@ def rounds(
         ).lower() not in ("n", "no")
         undecided += [] if judged else others
         accepted = [one.hit.id for number, one in enumerate(found, 1) if number in right]
-        counts = record(runtime, category, tag, accepted, others if judged else ())
+        counts = record(runtime, category, tag, accepted, others if judged else ()).counts
         note(f"{counts.accepted} accepted and {counts.rejected} rejected so far.")
         _train_and_print(runtime, category, tag, using)
     else:
@@ -164,9 +164,10 @@ def _carry_out(
     train: bool,
     using: str | None,
 ) -> dict[str, Any]:
+    from vitrine.services.category.changes.entries import undo_json
     from vitrine.services.taggers.labelling import ranking, record, refit, uncertain
 
-    counts = record(runtime, category, tag, accept, reject)
+    said = record(runtime, category, tag, accept, reject)
     done = refit(runtime, category, tag, using=using) if train else None
     best = ranking(runtime, category, done.head, limit) if done else []
     try:
@@ -180,7 +181,8 @@ def _carry_out(
     return {
         "category": category,
         "tag": tag,
-        "labels": {"accepted": counts.accepted, "rejected": counts.rejected},
+        "labels": {"accepted": said.counts.accepted, "rejected": said.counts.rejected},
+        "undo": undo_json(said.undo),
         "trained": done.to_json() if done else None,
         "ranking": [one.to_json() for one in best],
         "uncertain": [one.to_json() for one in found],

@@ -26,6 +26,7 @@ from vitrine.services.domain import Hit, OrderBy, Payload
 from vitrine.services.errors import BadRequest, NotFound, UnknownField
 from vitrine.services.files import make_folder, unwritable
 from vitrine.services.images.open import content_hash
+from vitrine.services.jobs.places import is_made_by_job
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime
 from vitrine.services.search.score_validity import explained, is_score
@@ -129,7 +130,7 @@ def export_folders(
 def check_target(runtime: Runtime, target: Path) -> None:
     """Raise ``BadRequest`` if pictures cannot be exported to ``target``."""
     data, whole = runtime.settings.data.resolve(), target.resolve()
-    if whole == data or whole.is_relative_to(data):
+    if (whole == data or whole.is_relative_to(data)) and not is_made_by_job(data, whole):
         raise BadRequest(
             f"{target} lies in the data folder, which holds the stores: export to another place."
         )

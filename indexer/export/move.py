@@ -57,7 +57,7 @@ class Mover:
         if leaving:
             self._sync({path for image in leaving for path in image.files})
             self._note({image.id: image.object_key for image in leaving})
-            self.moved += self._runtime.editor.delete(self._category, [image.id for image in leaving])
+            self.moved += self._runtime.editor.remove(self._category, [image.id for image in leaving])
             self._forget()
         return reasons
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vitrine.indexer.ingest.pipeline import BATCH_SIZE, index_images
 from vitrine.indexer.job.progress import Progress
-from vitrine.indexer.job.report import IndexReport, NearDuplicates, RefusedFile
+from vitrine.indexer.job.report import IndexReport, ItemOutcome, NearDuplicates, RefusedFile
 from vitrine.indexer.job.same_vectors import check_same_vectors
 from vitrine.indexer.job.search_index import build_search_index
 from vitrine.indexer.sources.patience import Patience
@@ -27,6 +27,7 @@ def add_images(
     kinds: Mapping[str, IndexKind] | None = None,
     patience: Patience | None = None,
     refused: Path | None = None,
+    on_outcome: Callable[[ItemOutcome], None] | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
 ) -> IndexReport:
@@ -38,7 +39,13 @@ def add_images(
     """
     check_same_vectors(runtime, category)
     with ExitStack() as stack:
-        on_outcome = stack.enter_context(RefusedFile(refused)) if refused else None
+        listed = stack.enter_context(RefusedFile(refused)) if refused else None
+
+        def tell(outcome: ItemOutcome) -> None:
+            for listener in (listed, on_outcome):
+                if listener:
+                    listener(outcome)
+
         report = index_images(
             source,
             runtime,
@@ -46,7 +53,7 @@ def add_images(
             batch_size=batch_size,
             near_duplicates=near_duplicates,
             progress=progress,
-            on_outcome=on_outcome,
+            on_outcome=tell,
             kinds=kinds,
             patience=patience,
         )

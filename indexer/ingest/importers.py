@@ -24,7 +24,7 @@ from vitrine.indexer.sources.rows import split_tags
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.errors import BadSource, BadVector, ImageRefused
 from vitrine.services.images.open import DecodeBudget, ImageLimits, pixel_hash
-from vitrine.services.search.searcher import unit
+from vitrine.services.search.questions import unit
 
 _CHUNK = 1 << 20
 _HASH = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{128}")

@@ -7,10 +7,9 @@ same source completes the work.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import numpy as np
 
 from vitrine.indexer.enrich.arrivals import on_arrival
 from vitrine.indexer.enrich.metadata.recast import recast
+from vitrine.indexer.ingest.known_urls import without_known
 from vitrine.indexer.job.encoding import encoded
 from vitrine.indexer.job.items import Item
 from vitrine.indexer.job.job import Job
@@ -30,6 +30,7 @@ from vitrine.indexer.job.plan import BatchPlan
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.job.report import IndexReport, ItemOutcome, NearDuplicates, Outcome, StageClock
 from vitrine.indexer.job.workers import (
+    ENCODING,
     MAX_BATCH_BYTES,
     SLICE_SECONDS,
     WRITE_SECONDS,
@@ -41,13 +42,19 @@ from vitrine.indexer.job.workers import (
 )
 from vitrine.indexer.sources.columns import ColumnKinds, kinds_of
 from vitrine.indexer.sources.patience import Patience
-from vitrine.indexer.sources.records import ADOPTED, ImageRecord, Source
+from vitrine.indexer.sources.records import ADOPTED, FILES_AT_ONCE, ImageRecord, Source
 from vitrine.services.category.catalog import Category
+from vitrine.services.category.journal import changed_line
+from vitrine.services.category.known_urls import known_urls
 from vitrine.services.category.payload import joined_kinds
+from vitrine.services.category.thumbnails import SHOWN_WIDTH
 from vitrine.services.domain import IndexKind, Payload, Point
 from vitrine.services.encoders.batching import BatchedEncoder
+from vitrine.services.encoders.compiled.choose import core_count
 from vitrine.services.errors import BadRequest, BadSource, ImageRefused, NotFound, VitrineError, because
 from vitrine.services.images.open import content_hash, open_image, point_id
+from vitrine.services.images.previews import preview_of
+from vitrine.services.images.thumbnails import made_along
 from vitrine.services.runtime import Runtime
 
 STAGES = ("read", "look up", "decode", "encode", "compare", "put", "upsert")
@@ -55,7 +62,7 @@ FIRST_SLICE, SLICE = 4, 32
 """Images looked up and encoded at a time: what a model takes at once."""
 BATCH_SIZE = 128
 """Images written at a time, so that one flush serves many."""
-_READERS, _PUTTERS = 4, 8
+_PUTTERS = 8
 _READ_AHEAD = 16
 
 
@@ -109,9 +116,11 @@ def index_images(
     threads = ExitStack()
     # those that wait (disk, network, engine) are apart from those that compute; they close in the reverse
     # order, the writer first
-    readers, putters = open_pool(threads, "readers", _READERS), open_pool(threads, "putters", _PUTTERS)
-    decoders = open_pool(threads, "decoders", runtime.settings.threads or os.cpu_count() or 1)
-    finder, encoder, writer = (open_pool(threads, name, 1) for name in ("finder", "encoder", "writer"))
+    at_once = records.readers if isinstance(records, Source) else FILES_AT_ONCE
+    readers, putters = open_pool(threads, "readers", at_once), open_pool(threads, "putters", _PUTTERS)
+    decoders = open_pool(threads, "decoders", core_count(runtime.settings.threads))
+    finder, writer = open_pool(threads, "finder", 1), open_pool(threads, "writer", 1)
+    encoder = open_pool(threads, "encoder", ENCODING)
     run = _Run(
         job, cat, records, columns, report, overwrite, on_outcome, encoders, arrivals, putters, patience,
         pace, clock,
@@ -122,12 +131,12 @@ def index_images(
             run.recast()
             if progress:
                 progress.start("indexing", records.total if isinstance(records, Source) else None)
-            read = in_order(readers, run.read, run.taken(), _READ_AHEAD)
+            read = in_order(readers, run.read, run.taken(), max(_READ_AHEAD, at_once))
             found = in_batches(read, slice_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             looked_up = in_order(finder, run.look_up, found, 2)
             decoded = in_order(decoders, run.decode, chain.from_iterable(looked_up), slice_size)
             slices = in_batches(decoded, pace, MAX_BATCH_BYTES, SLICE_SECONDS, clock)
-            embedded = in_order(encoder, run.encode, slices, 2)
+            embedded = in_order(encoder, run.encode, slices, ENCODING)
             batches = gathered(embedded, batch_size, MAX_BATCH_BYTES, WRITE_SECONDS, clock)
             for _ in in_order(writer, run.write, batches, 2):
                 pass
@@ -157,7 +166,7 @@ class _Run:
     pace: Pace
     now: Callable[[], float]
     halted: threading.Event = field(default_factory=threading.Event)
-    clock: StageClock = field(default_factory=lambda: StageClock(STAGES))
+    clock: StageClock = field(default_factory=lambda: StageClock(STAGES, shared=("encode",)))
     under_way: dict[str, Item] = field(default_factory=dict)
 
     @property
@@ -173,7 +182,7 @@ class _Run:
         """Yield the records of the source, to its end, to ``stop``, or to an error of the source, which then
         ends the run in order."""
         try:
-            for record in self.records:
+            for record in without_known(self.records, self.known_urls, self.runtime.objects):
                 if self.job.stop.is_set():
                     self.report.interrupted = True
                     return
@@ -184,6 +193,12 @@ class _Run:
             name = self.records.name if isinstance(self.records, Source) else "The source"
             self.report.error = BadSource(f"{name} cannot be read any further: {because(error)}.")
             self.report.error.__cause__ = error
+
+    def known_urls(self, urls: Sequence[str]) -> Mapping[str, Payload]:
+        """Return what the category knows, by now, of the images that came from these URLs."""
+        runtime, name = self.runtime, self.category.name
+        with self.clock.measure("look up"):
+            return self.patience.call(lambda: known_urls(runtime.vectors, runtime.catalog.get(name), urls))
 
     def recast(self) -> None:
         """Give columns that are there already the kind that was asked for."""
@@ -253,16 +268,18 @@ class _Run:
 
     def encode(self, batch: list[Item]) -> list[Item]:
         """Compute the vectors that are lacking."""
-        if self.ending():
-            self.report.interrupted |= self.job.stop.is_set()
-            for item in batch:
-                item.skipped = True
-            return batch
-        count, started = sum(bool(item.prepared) for item in batch), self.now()
-        with self.clock.measure("encode"):
-            for name, encoder in self.encoders.items():
-                self._encode(name, encoder, [item for item in batch if name in item.prepared])
-        self.pace.note(count, self.now() - started)
+        with self.pace.turn():
+            if self.ending():
+                if self.job.stop.is_set():
+                    self.report.interrupted = True
+                for item in batch:
+                    item.skipped = True
+                return batch
+            count, started = sum(bool(item.prepared) for item in batch), self.now()
+            with self.clock.measure("encode"):
+                for name, encoder in self.encoders.items():
+                    self._encode(name, encoder, [item for item in batch if name in item.prepared])
+            self.pace.note(count, self.now() - started)
         return batch
 
     def write(self, batch: list[Item]) -> None:
@@ -309,7 +326,10 @@ class _Run:
             opened.width,
             opened.height,
             opened.size,
+            preview_of(opened.image),
         )
+        item.thumbnail = made_along(opened, SHOWN_WIDTH)
+        item.several = opened.several
 
     def _encode(self, name: str, encoder: BatchedEncoder, items: list[Item]) -> None:
         rows = encoded(encoder, [item.prepared.pop(name) for item in items])
@@ -378,12 +398,17 @@ class _Run:
             self._encode(name, encoder, [item for item in items if name in item.prepared])
 
     def _put(self, item: Item, payload: Payload, there: bool) -> bool:
-        """Store the file. Of an image that is stored already do so only if its file was lost, and return True
-        then."""
+        """Store the file. Of an image that is stored already do so only if its file was lost or cut short,
+        and return True then."""
         objects, key = self.runtime.objects, payload["object_key"]
-        if there and self.patience.call(lambda: objects.stat(key)) is not None:
-            return False
+        if there:
+            stored = self.patience.call(lambda: objects.stat(key))
+            if stored is not None and stored.size == len(item.data):
+                return False
         self.patience.call(lambda: objects.put(key, item.data, media_type=payload["media_type"]))
+        if small := item.thumbnail:
+            thumbnails, name = self.runtime.thumbnails, self.category.name
+            self.patience.call(lambda: thumbnails.keep(name, item.id, SHOWN_WIDTH, small, key))
         return there
 
     def _apply(self, plan: BatchPlan) -> None:
@@ -395,6 +420,9 @@ class _Run:
             vectors.update_vectors(name, list(rows), using, np.stack(list(rows.values())))
         if plan.changes:
             vectors.set_payload(name, plan.changes)
+        # not as whole: of an image that is indexed again the journal has what its picture does not tell
+        said = [*((id, plan.payloads[id]) for id in plan.points), *plan.changes.items()]
+        self.runtime.journal.write(name, [changed_line(id, its) for id, its in said])
 
     def _follows_twin(self, item: Item) -> bool:
         """Return whether an image is refused or skipped because the one with the same bytes before it was."""
@@ -413,6 +441,7 @@ class _Run:
             near = item.near if outcome == "added" else None
             found = ItemOutcome(name, outcome, item.id, near=near, conflicts=item.conflicts)
         self.report.count(found)
+        self.report.first_frames += item.several and found.outcome == "added"
         if self.on_outcome:
             self.on_outcome(found)
 
@@ -425,6 +454,7 @@ class _Run:
         self.report.stages = self.clock.seconds
         said = self.records.notes() if isinstance(self.records, Source) else []
         found = (note for arrival in self.arrivals for note in arrival.notes)
+        self.report.skipped = dict(self.records.skipped) if isinstance(self.records, Source) else {}
         self.report.notes = [*said, *self.report.notes, *found, *self.patience.notes()]
         try:
             self.report.images = self.runtime.vectors.count(self.category.name)

@@ -18,8 +18,9 @@ from vitrine.services.errors import BadRequest, ImageRefused
 @dataclass(eq=False)
 class Item:
     """One image on its way through the indexing loop. At most one of ``refusal``, ``skipped`` and ``dropped``
-    (a copy of ``near`` that is not to be indexed) is set; ``facts`` is there once it is decoded; ``twin`` is
-    an earlier item with the same bytes. ``kinds``: of the columns in ``said``, by path."""
+    (a copy of ``near`` that is not to be indexed) is set; ``facts`` is there once it is decoded, and a
+    ``thumbnail`` where it was made on the way; ``several`` says that its file has more frames; ``twin`` is an
+    earlier item with the same bytes. ``kinds``: of the columns in ``said``, by path."""
 
     record: ImageRecord
     data: bytes = b""
@@ -36,6 +37,8 @@ class Item:
     twin: Item | None = None
     needs: tuple[str, ...] = ()
     facts: FileFacts | None = None
+    thumbnail: bytes | None = None
+    several: bool = False
     prepared: dict[str, Prepared] = field(default_factory=dict)
     vectors: dict[str, Embedding] = field(default_factory=dict)
 

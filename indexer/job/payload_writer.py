@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from vitrine.services.category.journal import changed_line
 from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Hit, Payload
 from vitrine.services.errors import NotFound
@@ -82,6 +83,11 @@ class PayloadWriter:
         updates = {id: change.set for id, change in changes.items() if change.set}
         if updates:
             self.runtime.vectors.set_payload(self.category, updates, key=self._key, durable=False)
+        lines = (
+            changed_line(id, {self._key: change.set} if self._key else change.set, change.delete)
+            for id, change in changes.items()
+        )
+        self.runtime.journal.write(self.category, lines)
 
 
 def write_to_those_left(

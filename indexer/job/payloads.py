@@ -12,10 +12,13 @@ from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.fields import QUALITY, SAID, read_unit, read_value
+from vitrine.services.category.known_urls import FIELD as URLS
+from vitrine.services.category.known_urls import MAX_URLS
 from vitrine.services.category.payload import clean_name, clean_tags, unite_tags
 from vitrine.services.domain import IndexKind, Payload
 from vitrine.services.errors import BadRequest, ImageRefused, VitrineError
 from vitrine.services.images.open import object_key
+from vitrine.services.images.previews import Preview
 from vitrine.services.vector_store.base import check_vectors
 
 SCORED_BY = "manifest"
@@ -32,6 +35,7 @@ class FileFacts:
     width: int
     height: int
     size: int
+    preview: Preview
 
 
 def check_record(
@@ -69,6 +73,8 @@ def new_payload(category: str, record: ImageRecord, said: Payload, facts: FileFa
         "width": facts.width,
         "height": facts.height,
         "bytes": facts.size,
+        "colour": facts.preview.colour,
+        "blur": facts.preview.blur,
         "created_at": record.created_at or now,
         "indexed_at": now,
         **said,
@@ -93,6 +99,8 @@ def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False)
     for field, value in said.items():
         if isinstance(value, dict):
             merged[field] = {**first.get(field, {}), **second.get(field, {})}
+        elif field == URLS:
+            merged[field] = unite_tags(old.get(field, ()), value)[:MAX_URLS]
         elif field != "tags":
             merged[field] = second.get(field, value)
     return {
@@ -116,6 +124,8 @@ def _without(values: Mapping[str, Any], *keys: str) -> Payload:
 
 def _said(record: ImageRecord) -> Payload:
     said: Payload = {"tags": clean_tags(record.tags)}
+    if record.url is not None:
+        said[URLS] = [record.url]
     for name, field in SAID.items():
         value = record.fields.get(name)
         if value is not None and (value := read_value(field, value)) is not None:

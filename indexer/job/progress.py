@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from vitrine.services.jobs.job import VARIABLE
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
@@ -54,7 +57,12 @@ class Progress(Protocol):
 
 
 def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progress | None:
-    """Return the progress that fits ``stream`` (standard error unless given); None when ``quiet``."""
+    """Return the progress that fits ``stream`` (standard error unless given); None when ``quiet``. In the
+    process of a job it is the table of jobs that is told."""
+    if VARIABLE in os.environ:
+        from vitrine.indexer.job.shown.in_table import progress_of_this_job
+
+        return progress_of_this_job()
     stream = stream or sys.stderr
     if quiet:
         return None

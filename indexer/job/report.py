@@ -6,12 +6,12 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import orjson
 
@@ -64,8 +64,9 @@ class IndexReport(Report):
     ``duplicate``: near-duplicates that were not indexed; ``near``: those that were. ``copies``: the first
     10,000 of both (name, id of the image they are a copy of). ``images``: how many the category holds at the
     end. ``stages``: seconds of work by stage, summed over threads, which overlap. ``refusals``: the first
-    10,000 (name, reason, message). ``unindexed``: the fields of columns that no filter finds. ``error``: what
-    ended the run.
+    10,000 (name, reason, message). ``unindexed``: the fields of columns that no filter finds. ``skipped``:
+    how many files the source did not offer, by reason (hidden, no_picture). ``first_frames``: files of
+    several frames or pages of which the first was added. ``error``: what ended the run.
 
     ``conflicting``: files that say something else than the image of the same bytes, such as another class;
     ``other_names``: files that have its bytes under another name; ``conflicts``: the first 10,000 of both
@@ -86,7 +87,9 @@ class IndexReport(Report):
     reasons: Counter[str] = field(default_factory=Counter)
     refusals: list[tuple[str, str, str]] = field(default_factory=list)
     unindexed: set[str] = field(default_factory=set)
+    skipped: dict[str, int] = field(default_factory=dict)
     images: int | None = None
+    first_frames: int = 0
 
     @property
     def done(self) -> int:
@@ -147,6 +150,11 @@ class IndexReport(Report):
         yield from (f"  {count} {reason}" for reason, count in self.reasons.most_common())
         refusals = [f"{name}: {message}" for name, _, message in self.refusals[:_SHOWN]]
         yield from first_few(refusals, self.refused, "--refused FILE lists all")
+        if self.first_frames:
+            yield (
+                f"{self.first_frames} have several frames or pages, of which the first is indexed "
+                "(--frames all: each as an image of its own)."
+            )
         yield from self.notes
         if self.unindexed:
             yield unindexed_note(self.unindexed)
@@ -193,25 +201,36 @@ def _files(count: int, one: str = "says", many: str = "say") -> str:
 
 
 class StageClock:
-    """Counts seconds of work by stage, from any thread."""
+    """Counts seconds of work by stage, from any thread. Those in which several threads are at a stage count
+    once each, or once for all where the stage is one of ``shared``: they wait for the same model."""
 
-    def __init__(self, stages: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        stages: tuple[str, ...],
+        shared: Container[str] = (),
+        now: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.seconds = dict.fromkeys(stages, 0.0)
+        self._now = now
+        self._shared = shared
+        self._ended = dict.fromkeys(stages, 0.0)
         self._lock = threading.Lock()
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
+        started = self._now()
         try:
             yield
         finally:
             with self._lock:
-                self.seconds[stage] += time.perf_counter() - started
+                ended = self._now()
+                since = max(started, self._ended[stage]) if stage in self._shared else started
+                self.seconds[stage] += ended - since
+                self._ended[stage] = ended
 
 
-class RefusedFile:
-    """Writes every refusal to a JSON-lines file as it comes, one file a run; an ``on_outcome`` of
-    ``index_images``.
+class LinesFile:
+    """A file of JSON objects, one a line, each on the disk's way as it comes; one file a run.
 
     ``BadRequest`` or ``StorageFull`` if the file cannot be written.
     """
@@ -223,18 +242,41 @@ class RefusedFile:
         except OSError as error:
             raise unwritable(path, error) from error
 
-    def __call__(self, outcome: ItemOutcome) -> None:
-        if outcome.outcome == "refused":
-            row = {"filename": outcome.filename, "reason": outcome.reason, "message": outcome.message}
-            try:
-                os.write(self._file.fileno(), orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-            except OSError as error:
-                raise unwritable(self._path, error) from error
+    def write(self, row: Mapping[str, object]) -> None:
+        try:
+            os.write(self._file.fileno(), orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        except OSError as error:
+            raise unwritable(self._path, error) from error
 
-    def __enter__(self) -> RefusedFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+class RefusedFile(LinesFile):
+    """Writes every refusal; an ``on_outcome`` of ``index_images``."""
+
+    def __call__(self, outcome: ItemOutcome) -> None:
+        if outcome.outcome == "refused":
+            self.write({"filename": outcome.filename, "reason": outcome.reason, "message": outcome.message})
+
+
+class SkippedFile(LinesFile):
+    """Writes every file that a source does not offer; an ``on_skipped`` of ``SourceOptions``."""
+
+    def __call__(self, name: str, reason: str) -> None:
+        self.write({"filename": name, "reason": reason})
+
+
+@contextmanager
+def skipped_file(path: Path | None) -> Iterator[SkippedFile | None]:
+    """Open a file for what a source does not offer; None where nobody wants one."""
+    if path is None:
+        yield None
+        return
+    with SkippedFile(path) as file:
+        yield file

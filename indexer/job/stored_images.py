@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -11,9 +10,18 @@ from dataclasses import dataclass
 from itertools import chain
 
 from vitrine.indexer.job.encoding import encoded
-from vitrine.indexer.job.workers import MAX_BATCH_BYTES, SLICE_SECONDS, Pace, in_batches, in_order, open_pool
+from vitrine.indexer.job.workers import (
+    ENCODING,
+    MAX_BATCH_BYTES,
+    SLICE_SECONDS,
+    Pace,
+    in_batches,
+    in_order,
+    open_pool,
+)
 from vitrine.services.domain import Embedding, Hit
 from vitrine.services.encoders.batching import BatchedEncoder, Prepared
+from vitrine.services.encoders.compiled.choose import core_count
 from vitrine.services.errors import BadRequest, ImageRefused, NotFound
 from vitrine.services.images.open import content_hash, open_image
 from vitrine.services.runtime import Runtime
@@ -63,12 +71,12 @@ def embed_stored(
 
     work = _Work(runtime, encoder, ending, Pace(SLICE, SLICE_SECONDS))
     with ExitStack() as stack:
-        readers, encoding = open_pool(stack, "readers", _READERS), open_pool(stack, "encoder", 1)
-        decoders = open_pool(stack, "decoders", runtime.settings.threads or os.cpu_count() or 1)
+        readers, encoding = open_pool(stack, "readers", _READERS), open_pool(stack, "encoder", ENCODING)
+        decoders = open_pool(stack, "decoders", core_count(runtime.settings.threads))
         read = in_order(readers, work.read, hits, _READ_AHEAD)
         decoded = in_order(decoders, work.decode, read, SLICE)
         slices = in_batches(decoded, work.pace, MAX_BATCH_BYTES, SLICE_SECONDS)
-        for image in chain.from_iterable(in_order(encoding, work.encode, slices, 2)):
+        for image in chain.from_iterable(in_order(encoding, work.encode, slices, ENCODING)):
             if image.row is not None or image.reason:
                 yield image
 
@@ -118,11 +126,12 @@ class _Work:
     def encode(self, batch: list[StoredImage]) -> list[StoredImage]:
         """Compute the embeddings of a batch."""
         going = [image for image in batch if image.prepared is not None]
-        if not going or self.ending():
-            return batch
-        started = time.monotonic()
-        rows = encoded(self.encoder, [image.prepared for image in going if image.prepared is not None])
-        self.pace.note(len(going), time.monotonic() - started)
+        with self.pace.turn():
+            if not going or self.ending():
+                return batch
+            started = time.monotonic()
+            rows = encoded(self.encoder, [image.prepared for image in going if image.prepared is not None])
+            self.pace.note(len(going), time.monotonic() - started)
         for image, row in zip(going, rows, strict=True):
             image.prepared = None
             if isinstance(row, str):

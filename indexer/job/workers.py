@@ -4,16 +4,19 @@ of."""
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Protocol, TypeVar
 
 SLICE_SECONDS, WRITE_SECONDS = 3.0, 2.0
 """With a slow encoder or source fewer images are encoded and written at a time: Ctrl-C or a crash loses
 little of their work, and whoever watches sees them go by."""
+ENCODING = 2
+"""Slices that an encoder has at a time: it begins with the next one before it is done with the last."""
 MAX_BATCH_BYTES = 64_000_000
 """A batch of large files ends early: some six are under way at a time, each holding its files' bytes."""
 Given = TypeVar("Given")
@@ -70,6 +73,12 @@ class Pace:
         self.count = min(first, most)
         self._most = most
         self._seconds = seconds
+        self._one = threading.Lock()
+
+    def turn(self) -> AbstractContextManager[object]:
+        """Return what the work at one lot is done in. Only where the largest lots are quick enough may two be
+        worked at at once: of slow work little is to be lost."""
+        return nullcontext() if self.count >= self._most else self._one
 
     def note(self, count: int, took: float) -> None:
         """Note that ``count`` items took so many seconds."""

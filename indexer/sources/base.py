@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import IO
@@ -15,18 +14,19 @@ from vitrine.services.errors import ImageRefused
 from vitrine.services.images.formats import looks_like, sniff
 from vitrine.services.values.words import composed
 
-READABLE = "jpg jpeg jpe jfif mpo png apng gif webp avif bmp dib tif tiff ppm pgm pbm pnm"
-"""Extensions of formats that Vitrine reads."""
-REFUSED = (
-    "svg svgz heic heif psd psb pdf ico icns jp2 j2k jxl eps ai exr hdr tga xcf pcx raw cr2 cr3 nef arw "
-    "dng orf rw2"
+READABLE = (
+    "jpg jpeg jpe jfif mpo png apng gif webp avif bmp dib tif tiff ppm pgm pbm pnm heic heif hif "
+    "cr2 cr3 nef arw dng orf rw2 raf pef srw"
 )
+"""Extensions of formats that Vitrine reads, some of them with an extra."""
+REFUSED = "svg svgz psd psb pdf ico icns jp2 j2k jxl eps ai exr hdr tga xcf pcx raw"
 """Extensions of pictures that it does not: offered all the same, so that the report names them."""
 EXTENSIONS = frozenset(f".{name}" for name in f"{READABLE} {REFUSED}".split())
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
+_TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
+ARCHIVES = (".zip", *_TARS, ".7z", ".rar")
 HEAD = 512
 """Bytes that ``looks_like_image`` looks at."""
-_PICTURES = ("HEIC", "PSD", "JPEG 2000", "JPEG XL", "OpenEXR")
+_PICTURES = ("PSD", "JPEG 2000", "JPEG XL", "OpenEXR")
 """What vitrine.services.images.formats calls pictures that it does not read."""
 _NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates that stand for no byte of a name."""
@@ -57,6 +57,11 @@ def shown_name(name: str) -> str:
 def shown_path(path: str) -> str:
     """Return ``shown_name`` of a path of the file system, whose names are UTF-8 whatever the locale says."""
     return shown_name(os.fsencode(path).decode("utf-8", "surrogateescape"))
+
+
+def relative(path: str, folder: str) -> str:
+    """Return the path of a file that a walk of the folder has found, from there on."""
+    return path[len(folder) + 1 :] if path.startswith(f"{folder}/") else os.path.relpath(path, folder)
 
 
 def read_stream(stream: IO[bytes], max_bytes: int, name: str) -> bytes:
@@ -120,24 +125,3 @@ def modified(path: str) -> str | None:
         return utc(os.stat(path).st_mtime)
     except OSError:
         return None
-
-
-class Passed:
-    """Counts the files that were not offered, by extension, for the note at the end."""
-
-    def __init__(self) -> None:
-        self._kinds: Counter[str] = Counter()
-
-    def add(self, name: str) -> None:
-        suffix = PurePosixPath(name).suffix.lower()
-        self._kinds[suffix if len(self._kinds) < 100 else "others"] += 1
-
-    def notes(self) -> list[str]:
-        if not self._kinds:
-            return []
-        kinds = ", ".join(
-            f"{count} {suffix or 'without extension'}" for suffix, count in self._kinds.most_common(8)
-        )
-        count = self._kinds.total()
-        subject = "1 file is no picture and was" if count == 1 else f"{count} files are no pictures and were"
-        return [f"{subject} not offered: {kinds}."]

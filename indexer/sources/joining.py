@@ -55,6 +55,10 @@ class RowIndex:
         self._rows.execute("UPDATE rows SET used = 1 WHERE key = ?", (key,))
         return described(record, TableRow(found[0], orjson.loads(found[1])), self._columns, self.table)
 
+    def use(self, keys: Iterable[str]) -> None:
+        """Note that there are pictures of these keys, which are not read."""
+        self._rows.executemany("UPDATE rows SET used = 1 WHERE key = ?", ((key,) for key in keys))
+
     @property
     def used(self) -> int:
         """Return how many rows were asked for."""

@@ -15,16 +15,20 @@ from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.paths import ImagePaths
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Source
-from vitrine.indexer.sources.rows import Columns
+from vitrine.indexer.sources.rows import PATH_COLUMNS, Columns
 from vitrine.indexer.sources.tables import open_table
+from vitrine.indexer.sources.urls.named import URL_COLUMNS, url_record
+from vitrine.services.download.downloader import Downloader
+from vitrine.services.download.urls import is_url
 from vitrine.services.errors import BadRequest, BadSource, because
 from vitrine.services.object_store.base import ObjectStore
+from vitrine.services.values.delimited import find_any
 from vitrine.services.values.words import spellings
 
 
 class ManifestSource(Source):
-    """The pictures that a table names by path, relative to its folder or ``options.root``, or by object key
-    (column ``key``).
+    """The pictures that a table names by path, relative to its folder or ``options.root``, by URL, or by
+    object key (column ``key``).
 
     A Parquet column may hold the picture itself, as ``{"bytes", "path"}``. A path that leads out of the
     folder is ``bad_row``, a picture that is not there ``image_missing``. Windows paths are understood;
@@ -37,6 +41,7 @@ class ManifestSource(Source):
         options: SourceOptions,
         objects: ObjectStore | None = None,
         patience: Patience | None = None,
+        downloads: Downloader | None = None,
     ) -> None:
         if options.root is not None and not options.root.is_dir():
             raise BadSource(
@@ -44,10 +49,11 @@ class ManifestSource(Source):
                 "to (--root)."
             )
         self._table = open_table(path)
-        self._columns = Columns.of(self._table, options)
+        self._columns = Columns.of(self._table, options, keys=(*PATH_COLUMNS, *URL_COLUMNS))
         self._paths = ImagePaths(os.path.abspath(options.root or path.parent))
         self._max_bytes = options.max_bytes
         self._patience = patience or Patience(0)
+        self._downloads = downloads
         self._objects = objects if self._columns.key == "key" and options.path_column is None else None
         if self._columns.key == "key" and options.path_column is None and objects is None:
             raise BadSource(
@@ -74,6 +80,13 @@ class ManifestSource(Source):
     def total(self) -> int | None:
         return self._table.count
 
+    @property
+    def readers(self) -> int:
+        first = next(iter(self._columns.rows(self._table)), None)
+        cell = None if first is None else first.values.get(self._columns.key)
+        named = isinstance(cell, str) and self._is_url(cell)
+        return self._downloads.readers if self._downloads is not None and named else super().readers
+
     def notes(self) -> list[str]:
         return self._table.notes_but(self._columns.written)
 
@@ -85,7 +98,14 @@ class ManifestSource(Source):
         if not isinstance(cell, str) or not cell:
             unnamed = ImageRecord(self.name, f"row-{number}")
             return unnamed.refused("bad_row", f"{self.name}, row {number} names no picture.")
-        return self._object(cell, self._objects) if self._objects else self._file(cell, number)
+        if self._objects:
+            return self._object(cell, self._objects)
+        if self._is_url(cell):
+            return url_record(self.name, cell, self._downloads, self._patience.ended)
+        return self._file(cell, number)
+
+    def _is_url(self, cell: str) -> bool:
+        return is_url(cell) or find_any(URL_COLUMNS, [self._columns.key]) is not None
 
     def _file(self, cell: str, number: int) -> ImageRecord:
         path = self._paths.find(cell)

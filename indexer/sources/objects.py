@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 from vitrine.indexer.sources.base import (
     HEAD,
-    Passed,
     has_image_extension,
     looks_like_image,
     shown_name,
@@ -15,13 +15,24 @@ from vitrine.indexer.sources.base import (
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord, Source
+from vitrine.indexer.sources.skipped import Skipped
 from vitrine.indexer.sources.tables import is_table
-from vitrine.services.errors import BadRequest, BadSource, NotFound, Unavailable
-from vitrine.services.images.open import category_of_key
+from vitrine.services.errors import BadRequest, BadSource, ImageRefused, NotFound, Unavailable
+from vitrine.services.images.open import category_of_key, content_hash
 from vitrine.services.images.walking import is_hidden
 from vitrine.services.object_store.base import ObjectStat, ObjectStore
+from vitrine.services.object_store.keys import is_sent_picture, is_thumbnail
 
 SCHEME = "objects:"
+
+
+def read_picture(objects: ObjectStore, key: str) -> bytes:
+    """Return the bytes of an object. ``ImageRefused`` where it is a picture that Vitrine stored, and they are
+    not those that it is named by: they would be taken for another image."""
+    data = objects.get(key)
+    if category_of_key(key) is not None and content_hash(data) != key.rpartition("/")[2].partition(".")[0]:
+        raise ImageRefused("damaged_image", f"The object {key!r} is not the bytes that it is named by.")
+    return data
 
 
 class ObjectsSource(Source):
@@ -29,8 +40,9 @@ class ObjectsSource(Source):
     as the files of ``FolderSource``.
 
     Keys that only other programs could write (``a//b.jpg``, with a backslash) are read too, or refused by
-    name. Folders, for tags and class, are counted from the prefix. What Vitrine stored there itself is left
-    out, unless the prefix names its category. ``BadSource`` if no key begins with the prefix.
+    name. Folders, for tags and class, are counted from the prefix. Pictures that Vitrine stored there itself
+    are left out, unless the prefix names their category; its thumbnails in any case. ``BadSource`` if no key
+    begins with the prefix.
     """
 
     def __init__(self, prefix: str, options: SourceOptions, objects: ObjectStore, patience: Patience) -> None:
@@ -38,7 +50,7 @@ class ObjectsSource(Source):
         self._objects = objects
         self._max_bytes = options.max_bytes
         self._patience = patience
-        self._passed = Passed()
+        self._skipped = Skipped(options.on_skipped)
         self._own = 0
         self.name = SCHEME + prefix
         self.indexes = {}
@@ -48,17 +60,20 @@ class ObjectsSource(Source):
     def __iter__(self) -> Iterator[ImageRecord]:
         for stat in self._listed():
             below = self._below(stat.key)
+            if is_thumbnail(stat.key) or is_sent_picture(stat.key):  # made of pictures, or not meant to stay
+                continue
             if self._is_own(stat.key):
                 self._own += 1
                 continue
-            if is_hidden(below) or (
-                stat.key.endswith("/") and not stat.size
-            ):  # what tools put there for an empty folder
+            if stat.key.endswith("/") and not stat.size:  # what tools put there for an empty folder
+                continue
+            if is_hidden(below):
+                self._skipped.add(shown_name(stat.key), "hidden")
                 continue
             record = ImageRecord(
                 self.name,
                 shown_name(stat.key),
-                lambda key=stat.key: self._objects.get(key),  # type: ignore[misc]
+                partial(read_picture, self._objects, stat.key),
                 created_at=stat.modified.isoformat(timespec="seconds"),
                 folders=tuple(shown_name(below).split("/")[:-1]),
             )
@@ -69,7 +84,11 @@ class ObjectsSource(Source):
             f"Left out: {self._own} of the pictures that Vitrine stored itself (objects:CATEGORY/images/ "
             "reads them)."
         )
-        return [*self._passed.notes(), *([own] if self._own else [])]
+        return [*self._skipped.notes(), *([own] if self._own else [])]
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        return self._skipped.counts
 
     def _is_own(self, key: str) -> bool:
         category = category_of_key(key)
@@ -78,7 +97,7 @@ class ObjectsSource(Source):
     def _offered(self, stat: ObjectStat, record: ImageRecord) -> Iterator[ImageRecord]:
         try:
             if not has_image_extension(stat.key) and not self._begins_as_image(stat):
-                self._passed.add(stat.key)
+                self._skipped.add(shown_name(stat.key))
             elif stat.size > self._max_bytes:
                 error = too_large(stat.key, self._max_bytes)
                 yield record.refused(error.reason, error.message)

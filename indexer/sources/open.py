@@ -23,8 +23,11 @@ from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import DescribedSource, ImageRecord, Source
 from vitrine.indexer.sources.tables import is_table
 from vitrine.services.category.payload import clean_tags, unite_tags
+from vitrine.services.download.downloader import Downloader
+from vitrine.services.download.urls import is_url
 from vitrine.services.errors import BadSource, because
 from vitrine.services.files import expanded
+from vitrine.services.images.budget import DecodeBudget, ImageLimits
 from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.values.field_paths import field_path
 
@@ -35,13 +38,18 @@ def open_source(
     options: SourceOptions | None = None,
     objects: ObjectStore | None = None,
     patience: Patience | None = None,
+    downloads: Downloader | None = None,
+    limits: ImageLimits | None = None,
+    budget: DecodeBudget | None = None,
 ) -> Source:
-    """Open a folder, an archive, a manifest, a single image file, or ``objects:PREFIX`` of the object store.
+    """Open a folder, an archive, a manifest, a list of URLs, a single image file or URL, or
+    ``objects:PREFIX`` of the object store.
 
     A source that is open already gets the tags and the table that the options name.
 
     ``patience``: how long the run waits for an object store that the source itself reads; None: it does not
-    wait.
+    wait. ``downloads``: downloads what is named by URL; None: such images are refused.
+    ``limits``, ``budget``: of decoding, where all frames of a file are asked for.
 
     Raises ``BadSource`` if there is nothing of the kind, or if a table in it is unusable as a whole.
     """
@@ -49,13 +57,20 @@ def open_source(
     # the table that is joined is the one whose columns are named, not the source's own
     own = options if options.metadata is None else replace(options, hashtags=())
     patience = patience or Patience(0)
-    source = location if isinstance(location, Source) else _open(str(location), own, objects, patience)
+    source = (
+        location if isinstance(location, Source) else _open(str(location), own, objects, patience, downloads)
+    )
     if options.metadata is not None:
         source = JoinedSource(source, options, patience)
     if options.hashtags and field_path("metadata", HASHTAGS) not in source.indexes:
         raise BadSource(f"{location} has no table, so no column {options.hashtags[0]!r} to find hashtags in.")
     labelled = options.tags or options.tags_from_folders or options.class_from == "folder"
-    return LabelledSource(source, options) if labelled else source
+    source = LabelledSource(source, options) if labelled else source
+    if options.frames == "first":
+        return source
+    from vitrine.indexer.sources.frames import FramesSource
+
+    return FramesSource(source, limits or ImageLimits(), budget)
 
 
 class LabelledSource(DescribedSource):
@@ -91,22 +106,31 @@ class SingleSource(Source):
         return 1
 
 
-def _open(location: str, options: SourceOptions, objects: ObjectStore | None, patience: Patience) -> Source:
-    from vitrine.indexer.sources.archive import ArchiveSource, is_archive_file
+def _open(
+    location: str,
+    options: SourceOptions,
+    objects: ObjectStore | None,
+    patience: Patience,
+    downloads: Downloader | None,
+) -> Source:
+    from vitrine.indexer.sources.archives.archive import ArchiveSource, is_archive_file
     from vitrine.indexer.sources.folder import FolderSource
     from vitrine.indexer.sources.manifest import ManifestSource
+    from vitrine.indexer.sources.urls.lists import UrlListSource, UrlSource, is_url_list
 
     if location.startswith(SCHEME):
         if objects is None:
             raise BadSource(f"{location} needs the object store.")
         return ObjectsSource(location.removeprefix(SCHEME), options, objects, patience)
+    if is_url(location):
+        return UrlSource(location, downloads, patience)
     path = _path_of(location)
     if path.is_dir():
         return FolderSource(path, options)
     if not path.is_file():
         raise BadSource(f"{location} is a pipe or a device: images come from folders and files.")
     if is_table(path.name):
-        return ManifestSource(path, options, objects, patience)
+        return ManifestSource(path, options, objects, patience, downloads)
     try:
         if has_image_extension(path.name) or (
             not is_archive(path.name) and looks_like_image(read_head(str(path)))
@@ -114,9 +138,13 @@ def _open(location: str, options: SourceOptions, objects: ObjectStore | None, pa
             return SingleSource(path, options)
         if is_archive_file(path):
             return ArchiveSource(path, options)
+        if is_url_list(path):
+            return UrlListSource(path, downloads, patience)
     except OSError as error:
         raise BadSource(f"{shown_path(path.name)} cannot be read: {because(error)}.") from error
-    raise BadSource(f"{shown_path(path.name)} is no archive, manifest (.csv, .jsonl, .parquet) or image.")
+    raise BadSource(
+        f"{shown_path(path.name)} is no archive, manifest (.csv, .jsonl, .parquet), list of URLs or image."
+    )
 
 
 def _path_of(location: str) -> Path:
@@ -131,6 +159,6 @@ def _path_of(location: str) -> Path:
     except (OSError, ValueError) as error:
         raise BadSource(f"{location} cannot be read: {because(error)}.") from error
     raise BadSource(
-        f"There is no file or folder {location}. Images come from a folder, archive, manifest or "
-        f"{SCHEME}PREFIX."
+        f"There is no file or folder {location}. Images come from a folder, archive, manifest, list "
+        f"of URLs or {SCHEME}PREFIX."
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from vitrine.indexer.sources.skipped import OnSkipped
 from vitrine.services.domain import IndexKind
 from vitrine.services.options import Options, option
 
@@ -20,13 +21,16 @@ class SourceOptions(Options):
     stem (name without extension), its key (whole relative path or object key) or its SHA-256. ``kinds``: the
     kinds of columns that are other than what their cells say. ``max_bytes``: larger files are
     refused unread. ``without``: a folder that a folder's walk leaves out, Vitrine's own data, since it holds
-    copies of pictures.
+    copies of pictures. ``on_skipped`` is told of every file that is not offered.
     """
 
     tags: tuple[str, ...] = option((), "A tag that every image gets; again or with commas: more.")
     tags_from_folders: int = option(0, "How many folder names become tags, outermost first.", ge=0)
     class_from: str | None = option(None, "The class: folder (the innermost one), or a column.")
     archives_as_folders: bool = option(False, "For both: an archive counts as a folder of its name.")
+    frames: Literal["first", "all"] = option(
+        "first", "Of animations and documents of several pages: the first, or each as an image of its own."
+    )
     path_column: str | None = option(None, "The manifest's column that names the picture.")
     root: Path | None = option(None, "What a manifest's paths are relative to, if not its folder.")
     metadata: Path | None = option(None, "A table (csv, jsonl, parquet) that describes the images.")
@@ -39,3 +43,4 @@ class SourceOptions(Options):
     kinds: Mapping[str, IndexKind] = field(default_factory=dict)
     max_bytes: int = 256_000_000
     without: Path | None = None
+    on_skipped: OnSkipped | None = None

@@ -47,6 +47,10 @@ class Patience:
         self._over = over
         self._say = say or self._say
 
+    def ended(self) -> bool:
+        """Return whether the run ends, so that waiting has no use any more."""
+        return self._over()
+
     def call(self, work: Callable[[], Made]) -> Made:
         """Return what ``work`` gives; it may be called several times. Raises ``Unavailable`` once the
         patience is at its end."""

@@ -12,6 +12,8 @@ from vitrine.services.domain import Embedding, IndexKind
 ADOPTED = "adopted"
 """Revision of an encoder that exists only by its vectors, taken over from another system: it cannot encode
 anything."""
+FILES_AT_ONCE = 4
+"""Files of a disk that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class ImageRecord:
     quality and what else is in ``vitrine.services.category.fields.SAID``, by name. ``scores`` are in 0..1,
     ``created_at`` is RFC 3339 in UTC. ``vectors`` are adopted as they are (unit length), by named vector.
     ``folders``: those that tags and class may come from, where they are not simply the folders of
-    ``filename``. ``refusal``: the source knows already that the image cannot be indexed.
+    ``filename``. ``url``: where it is downloaded from, in normal form. ``refusal``: the source knows
+    already that the image cannot be indexed.
     """
 
     source: str
@@ -50,6 +53,7 @@ class ImageRecord:
     created_at: str | None = None
     vectors: Mapping[str, Embedding] = field(default_factory=dict)
     folders: tuple[str, ...] | None = None
+    url: str | None = None
     refusal: Refusal | None = None
 
     def refused(self, reason: str, message: str) -> ImageRecord:
@@ -76,9 +80,19 @@ class Source(ABC):
         extension are not counted."""
         return None
 
+    @property
+    def readers(self) -> int:
+        """Return how many of its files are well read at once."""
+        return FILES_AT_ONCE
+
     def notes(self) -> list[str]:
         """Return what a user should know after the last record, such as how many files were no pictures."""
         return []
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Return how many files were not offered so far, by reason: see ``skipped.py``."""
+        return {}
 
 
 class DescribedSource(Source):
@@ -96,8 +110,16 @@ class DescribedSource(Source):
     def total(self) -> int | None:
         return self._source.total
 
+    @property
+    def readers(self) -> int:
+        return self._source.readers
+
     def notes(self) -> list[str]:
         return self._source.notes()
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        return self._source.skipped
 
     @abstractmethod
     def _described(self, record: ImageRecord) -> ImageRecord:

@@ -52,7 +52,7 @@ class Node:
     of all of them, so that 1 minus it is the largest distance; None for noise, which has none. ``medoid``:
     the image that is most similar to all others, on average; None in a view of a node of which no
     representative is left. ``representatives``: a few image ids, the medoid first. ``named_by``: where the
-    name comes from, "tags", "words" of a list, or the "file" that it was imported from.
+    name comes from, "tags", "words" of a list, the "file" that it was imported from, or "people".
     """
 
     id: str
@@ -180,6 +180,16 @@ class ClusterStore(ArtifactStore[ClusterRun]):
             return replace(present, nodes=dict(nodes), parameters=dict(parameters), named_at=now())
 
         return self.update(category, run.key, rename)
+
+    def rename_node(self, category: str, key: str, id: str, name: str, named_by: str) -> ClusterRun:
+        """Give one node of the run in service under ``key`` another name, in one write, and return the run as
+        it is then. ``NotFound``."""
+
+        def rename(present: ClusterRun) -> ClusterRun:
+            node = replace(present.node(id), name=name, named_by=named_by)
+            return replace(present, nodes={**present.nodes, id: node}, named_at=now())
+
+        return self.update(category, key, rename)
 
 
 def assign_leaves(nodes: Mapping[str, Branch], centres: Embeddings, x: Embeddings) -> list[str]:

@@ -73,6 +73,11 @@ class DuplicateGroup:
         """Return the image of the group that a member is a copy or version of."""
         return member.of or self.keep
 
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> DuplicateGroup:
+        """Return the group whose fields are in a JSON object."""
+        return cls(tree["id"], tuple(Member(**member) for member in tree["members"]), tree["chosen"])
+
     def same_pictures(self) -> dict[str, str]:
         """Return by id a name that all copies of one picture share: the group's id, with a number where
         versions in it have copies as well."""
@@ -152,11 +157,8 @@ class DuplicateStore(ArtifactStore[DuplicateRun]):
         return asdict(artifact), {}
 
     def _decode(self, tree: dict[str, Any], arrays: Arrays) -> DuplicateRun:
-        groups = []
-        for group in tree.pop("groups"):
-            members = tuple(Member(**member) for member in group["members"])
-            groups.append(DuplicateGroup(group["id"], members, group["chosen"]))
-        return DuplicateRun(groups=tuple(groups), **tree)
+        groups = tuple(map(DuplicateGroup.from_json, tree.pop("groups")))
+        return DuplicateRun(groups=groups, **tree)
 
     def _note(self, artifact: DuplicateRun) -> int:
         return artifact.rule
@@ -209,6 +211,16 @@ class DuplicateStore(ArtifactStore[DuplicateRun]):
 
         self._known.put(key, edit(self._objects, key, added))
         return len(self.dismissed(category))
+
+    def dismiss_no_more(self, category: str, pairs: Iterable[Pair]) -> None:
+        """Forget that pairs were dismissed."""
+        going, key = {ordered(*pair) for pair in pairs}, self._dismissed_key(category)
+
+        def without(data: bytes | None) -> bytes:
+            known = set() if data is None else self._pairs(category, data)
+            return orjson.dumps({"format": FORMAT, "pairs": sorted(known - going)})
+
+        self._known.put(key, edit(self._objects, key, without))
 
     def _dismissed_key(self, category: str) -> str:
         return f"{DUPLICATES}{category}/dismissed.json"

@@ -9,7 +9,6 @@ that names it.
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -28,6 +27,7 @@ from vitrine.services.category.manifest import (
     spec_to_json,
 )
 from vitrine.services.category.payload import MAX_METADATA_INDEXES
+from vitrine.services.category.turns import Turns
 from vitrine.services.domain import CollectionSchema, EncoderSpec, IndexKind, Quantization, VectorSpec
 from vitrine.services.encoders.base import check_encoder
 from vitrine.services.encoders.reference import STORED
@@ -36,13 +36,14 @@ from vitrine.services.errors import (
     BadRequest,
     Conflict,
     NotFound,
+    OtherFormat,
     StoreDamaged,
     VitrineError,
-    remedy,
+    rebuilt,
 )
 from vitrine.services.object_store.base import ObjectStore, list_keys
 from vitrine.services.object_store.edits import edit
-from vitrine.services.object_store.keys import ENCODERS, MANIFESTS
+from vitrine.services.object_store.keys import ENCODERS, JOURNAL, MANIFESTS
 from vitrine.services.object_store.known import Known
 from vitrine.services.vector_store.base import VectorStore
 
@@ -63,8 +64,11 @@ class Catalog:
         *,
         known: Known | None = None,
         on_deletion: Sequence[Callable[[str], object]] = (),
+        turns: Turns | None = None,
     ) -> None:
-        """``on_deletion`` is called with the name of each category that was deleted, so that what is
+        """``turns``: whose turn it is to write; None: only threads of this program write.
+
+        ``on_deletion`` is called with the name of each category that was deleted, so that what is
         remembered of it is forgotten."""
         self._objects = objects
         self._known = known or Known(objects)
@@ -72,13 +76,13 @@ class Catalog:
         self._vectors = vectors
         self._lock = threading.RLock()
         self._whole: dict[str, str] = {}
-        self._writers: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._copied: dict[str, Category] = {}
+        self._turns = turns or Turns(None)
 
     def writing(self, name: str) -> AbstractContextManager[object]:
-        """Return a lock to hold while images of a category are read, changed and written back: this process
-        has one writer at a time."""
-        with self._lock:
-            return self._writers[name]
+        """Return a lock to hold while images of a category are read, changed and written back: all programs
+        that share the data folder have one writer at a time."""
+        return self._turns.take(name)
 
     def create(
         self,
@@ -96,7 +100,7 @@ class Catalog:
         specs = tuple(encoders)
         if not specs:
             raise BadRequest(f"Category {name!r} needs an encoder: name one, such as clip.")
-        with self._lock:
+        with self.writing(name), self._lock:
             self.make_room(name)
             moment = now()
             made = Category(
@@ -117,11 +121,46 @@ class Catalog:
             self._vectors.ensure(made.schema)
             return self._rewrite(name, lambda present: self._finished(made, present))
 
+    def restore(self, category: Category, schema: CollectionSchema, fill: Callable[[], object]) -> Category:
+        """Make a category as a backup has it: ``fill`` brings its objects and points, and when it has
+        returned the category is in service. ``AlreadyExists``.
+
+        Where this is interrupted the same call goes on, and ``delete`` or ``create`` clears it away.
+
+        ``schema``: of its collection. Nobody else writes to the category meanwhile.
+        """
+        name = category.name
+        made = replace(category, deleting=True, keep_images=True)
+        with self.writing(name):
+            self.check_room(made)
+            if self._read(name) != made:
+                self.make_room(name)
+                try:
+                    self._objects.replace(manifest_key(name), manifest_json(made), None)
+                except Conflict as error:
+                    raise _exists(name) from error
+            self._vectors.ensure(schema)
+            fill()
+            return self._rewrite(name, lambda present: self._finished(made, present))
+
+    def check_room(self, category: Category) -> None:
+        """Raise ``AlreadyExists`` if there is a category of this name, in service or damaged, or a collection
+        that is not Vitrine's, before anything is done to restore it. Pictures that were kept may be there."""
+        check_name(category.name)
+        try:
+            old = self._read(category.name)
+        except StoreDamaged as error:
+            raise _exists(category.name) from error
+        if old is not None and not old.deleting:
+            raise _exists(category.name)
+        if old is None:
+            self._check_no_collection(category.name)
+
     def make_room(self, name: str) -> None:
         """Clear away what an interrupted creation or deletion has left under this name, before anything is
         stored for a new category. ``BadRequest`` for a bad name, ``AlreadyExists``."""
         check_name(name)
-        with self._lock:
+        with self.writing(name), self._lock:  # what another program is making is not cleared away
             old = self._read(name)
             if old is not None and not old.deleting:
                 raise _exists(name)
@@ -142,10 +181,21 @@ class Catalog:
             raise NotFound(f"There is no category {name!r} any more. {unfinished(name)}", category=name)
         if self._whole.get(name) != category.created_at:
             if name not in self._vectors.collections():
+                self._known.forget(manifest_key(name))
+                if self._remembered(name) != category:
+                    return self.get(name)  # another program deletes it, or has made it anew
                 raise StoreDamaged(
-                    f"The collection of category {name!r} is gone. {remedy(name)}", category=name
+                    f"The collection of category {name!r} is gone. {rebuilt(name)}", category=name
                 )
             self._whole[name] = category.created_at
+        return category
+
+    def manifest(self, name: str) -> Category:
+        """Return a category as its manifest says, whatever its collection is like. ``NotFound``,
+        ``StoreDamaged``."""
+        category = self._read(name) if NAME.fullmatch(name) else None
+        if category is None or category.deleting:
+            raise NotFound(f"There is no category {name!r}: list the categories to see those there are.")
         return category
 
     def remains(self) -> list[Remains]:
@@ -155,15 +205,13 @@ class Catalog:
         for name in known:
             try:
                 category = self._read(name)
-                if category is not None and category.deleting:
-                    found[name] = Remains(name, "deleting", unfinished(name))
-                elif category is not None:
-                    self._vectors.info(name)
             except StoreDamaged as error:
                 found[name] = Remains(name, "damaged", error.message)
-            except NotFound:
-                message = f"The collection of category {name!r} is gone. {remedy(name)}"
-                found[name] = Remains(name, "damaged", message)
+                continue
+            if category is not None and category.deleting:
+                found[name] = Remains(name, "deleting", unfinished(name))
+            elif category is not None and (wrong := self._fault(name)):
+                found[name] = Remains(name, "damaged", wrong)
         places = self._objects.folders()
         kept = {
             name for place in PLACES if place.rstrip("/") in places for name in self._objects.folders(place)
@@ -173,6 +221,38 @@ class Catalog:
             if left:
                 found[name] = Remains(name, "leftover", left)
         return [found[name] for name in sorted(found)]
+
+    def damaged(self) -> dict[str, str]:
+        """Return of each damaged category what is wrong, by name, as far as it is known without looking for
+        it. The others are served."""
+        found = {name: error.message for name, error in self.unreadable().items()}
+        faults = {category.name: self._fault(category.name) for category in self.list()}
+        return found | {name: wrong for name, wrong in faults.items() if wrong}
+
+    def unreadable(self) -> dict[str, StoreDamaged]:
+        """Return what is wrong with each manifest that cannot be read, by name of its category."""
+        found = {}
+        for name in _names(self._known.keys(MANIFESTS)):
+            try:
+                self._remembered(name)
+            except StoreDamaged as error:
+                found[name] = error
+        return found
+
+    def _fault(self, name: str) -> str:
+        """Return what is wrong with the collection of a category; "" for nothing that is known."""
+        try:
+            info = self._vectors.info(name)
+        except StoreDamaged as error:
+            return error.message
+        except NotFound:
+            return f"The collection of category {name!r} is gone. {rebuilt(name)}"
+        if info.status != "damaged":
+            return ""
+        return (
+            f"A part of the collection of category {name!r} cannot be read; the rest is served. `vitrine "
+            f"check {name} --repair` says what, and brings back what can be."
+        )
 
     def list(self) -> list[Category]:
         """Return all categories that can be read, by name; ``remains`` has the others."""
@@ -313,11 +393,7 @@ class Catalog:
             return False
         if category.deleting:
             return category.keep_images
-        try:
-            self._vectors.info(name)
-        except (NotFound, StoreDamaged):  # it has lost its collection, or the collection its points
-            return True
-        return False
+        return bool(self._fault(name))  # it has lost its collection, or the collection some of its points
 
     def _delete(self, name: str, *, keep_images: bool) -> None:
         if name in self._vectors.collections():
@@ -325,7 +401,9 @@ class Catalog:
         remove_objects(
             self._objects, name, keep_images=keep_images, others=self._stored_encoders_of_others(name)
         )
+        self._objects.delete(_copy_key(name))
         self._objects.delete(manifest_key(name))
+        self._copied.pop(name, None)
         self._known.forget(manifest_key(name))
         self._known.forget(MANIFESTS)
         self._whole.pop(name, None)
@@ -396,17 +474,52 @@ class Catalog:
         def rewritten(present: bytes | None) -> bytes:
             category = change(present)
             same = present is not None and manifest_json(category) == present
-            return (
-                present
-                if same and present is not None
-                else manifest_json(replace(category, updated_at=now()))
-            )
+            if same and present is not None:
+                return present
+            category = replace(category, updated_at=now())
+            data = manifest_json(category)
+            self._keep_copy(category, data)
+            return data
 
         with self._lock:
             data = edit(self._objects, manifest_key(name), rewritten)
             self._known.put(manifest_key(name), data)
             self._known.forget(MANIFESTS)
             return read_manifest(name, data)
+
+    def _keep_copy(self, category: Category, data: bytes) -> None:
+        """Keep a copy of a manifest beside the journal, unless only its count is new: without the manifest
+        nobody knows which encoders a category has."""
+        told = replace(category, images=0, updated_at="")
+        if not category.deleting and self._copied.get(category.name) != told:
+            self._objects.put(_copy_key(category.name), data, media_type="application/json")
+            self._copied[category.name] = told
+
+    def restore_manifest(self, name: str) -> bool:
+        """Put the copy of a manifest in place of one that is gone or cannot be read, and return whether there
+        is a copy. One that another version wrote stays. ``StoreDamaged`` if the copy cannot be read
+        either."""
+        try:
+            copy = self._objects.get(_copy_key(name))
+        except NotFound:
+            return False
+        read_manifest(name, copy)
+
+        def readable(present: bytes | None) -> bytes:
+            if present is not None:
+                try:
+                    read_manifest(name, present)
+                    return present
+                except OtherFormat:
+                    raise
+                except StoreDamaged:
+                    pass
+            return copy
+
+        with self._lock:
+            self._known.put(manifest_key(name), edit(self._objects, manifest_key(name), readable))
+            self._known.forget(MANIFESTS)
+        return True
 
     def _finished(self, made: Category, present: bytes | None) -> Category:
         if present is None or read_manifest(made.name, present) != made:
@@ -425,6 +538,11 @@ class Catalog:
             return read_manifest(name, self._objects.get(manifest_key(name)))
         except NotFound:
             return None
+
+
+def _copy_key(name: str) -> str:
+    """Return the key of the copy of a manifest."""
+    return f"{JOURNAL}{name}.json"
 
 
 def _exists(name: str) -> AlreadyExists:

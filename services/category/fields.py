@@ -73,10 +73,13 @@ FIELDS = (
     Field("object_key", "keyword", "never", "indexing", export=False, colour=False, help="key of the file"),
     Field("source", "keyword", "never", "indexing", help="name of the folder, archive or table"),
     Field("filename", "keyword", "always", "indexing", help="path of the file in its source"),
+    Field("urls", "keyword", "seen", "indexing", "united", many=True, colour=False, help="downloaded from"),
     Field("media_type", "keyword", "always", "indexing", help="such as image/jpeg"),
     Field("width", "integer", "always", "indexing", help="in pixels"),
     Field("height", "integer", "always", "indexing", help="in pixels"),
     Field("bytes", "integer", "always", "indexing", help="size of the file"),
+    Field("colour", "keyword", "never", "indexing", export=False, colour=False, help="dominant: #b04a2f"),
+    Field("blur", "keyword", "never", "indexing", export=False, colour=False, help="20 bytes in base64"),
     Field("created_at", "datetime", "always", "tables", help="date of the file, or what a table says"),
     Field("indexed_at", "datetime", "always", "indexing", help="moment of indexing"),
     Field("class", "keyword", "always", "people", "first", help="the one ground-truth class"),
@@ -98,7 +101,7 @@ PLAIN = tuple(field for field in FIELDS if not field.family)
 SAID: Mapping[str, Field] = {field.name: field for field in PLAIN if field.merge == "first"}
 """The single values that people give an image: class, caption, quality."""
 INTERNAL = frozenset(field.family or field.name for field in FIELDS if not field.export)
-"""Fields that are shown to nobody: keys of files, and the keys of runs and maps."""
+"""Fields that no table says or is given: keys of files, of runs and of maps, and previews of pictures."""
 STANDARD_INDEXES: Mapping[str, IndexKind] = {
     field.name: field.holds for field in PLAIN if field.index == "always"
 }

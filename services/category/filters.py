@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -23,6 +24,7 @@ from pydantic import (
 
 from vitrine.services.category.field_names import BOUNDS, find_bound, find_field, find_member, readings
 from vitrine.services.category.fields import PLAIN
+from vitrine.services.category.word_conditions import WordConditions, match_words
 from vitrine.services.domain import IndexKind
 from vitrine.services.errors import BadRequest, UnknownField
 from vitrine.services.filters.conditions import (
@@ -30,7 +32,6 @@ from vitrine.services.filters.conditions import (
     DatetimeRange,
     Filter,
     HasId,
-    MatchAny,
     MatchValue,
     Range,
 )
@@ -163,7 +164,7 @@ class Conditions(_OfTable):
         ``UnknownField`` for a metadata column without an index, ``BadRequest`` for a value that is not of its
         kind.
         """
-        must: list[Condition] = [_match("tags", [tag]) for tag in self.tags_all]
+        must: list[Condition] = [match_words("tags", [tag]) for tag in self.tags_all]
         for attribute, field in _FILTERED.items():
             if asked := getattr(self, attribute):
                 must.append(_condition(field.name, asked, field.holds))
@@ -172,14 +173,16 @@ class Conditions(_OfTable):
         for name, box in self.maps.items():
             spans = (("x", box.x), ("y", box.y))
             must += [_condition(field_path("maps", name, axis), span) for axis, span in spans if span]
-        must += [_match(field_path("clusters", run, "path"), [path]) for run, path in self.clusters.items()]
+        must += [
+            match_words(field_path("clusters", run, "path"), [path]) for run, path in self.clusters.items()
+        ]
         for column, value in self.metadata.items():
             must.append(_typed(find_member("metadata", column, indexes), value, indexes))
         if self.ids:
             must.append(HasId(self.ids))
         if self.where is not None:
             must.append(read_filter(_read_raw(self.where, indexes)))
-        must_not = (_match("tags", self.tags_none),) if self.tags_none else ()
+        must_not = (match_words("tags", self.tags_none),) if self.tags_none else ()
         return Filter(must=tuple(must), must_not=must_not) if must or must_not else None
 
 
@@ -258,6 +261,13 @@ def conditions_from_pairs(pairs: Iterable[tuple[str, str]], *, joined: bool = Fa
     return _Asked(**dict(plain), pairs=tuple(columns), joined=joined) if columns else plain
 
 
+def in_full(conditions: Conditions | WordConditions | None) -> Conditions:
+    """Return the same conditions, none for None, as those of all kinds of fields."""
+    if isinstance(conditions, Conditions):
+        return conditions
+    return Conditions(**({} if conditions is None else asdict(conditions)))
+
+
 def parse_conditions(tree: Mapping[str, Any]) -> Conditions:
     """Return the conditions of a JSON object. ``BadRequest`` names the first field that is wrong."""
     return validated(Conditions, tree, "condition")
@@ -300,16 +310,11 @@ def _put_value(tree: dict[str, Any], name: str, value: str) -> None:
     values.append(value)
 
 
-def _match(field: str, values: Iterable[str]) -> Condition:
-    words = tuple(composed(value) for value in values)
-    return MatchValue(field, words[0]) if len(words) == 1 else MatchAny(field, words)
-
-
 def _condition(field: str, asked: Any, kind: IndexKind = "float") -> Condition:
     """Return the condition for words, or for a range. The bounds of whole numbers are made whole, since an
     engine may cut a fraction off a bound."""
     if kind == "keyword":
-        return _match(field, asked)
+        return match_words(field, asked)
     bounds = {name: bound for name in BOUNDS if (bound := getattr(asked, name)) is not None}
     if kind == "datetime":
         return DatetimeRange(field, **bounds)
@@ -331,7 +336,7 @@ def _typed(field: str, value: object, indexes: Mapping[str, IndexKind]) -> Condi
         return _within(field, value.model_dump(exclude_none=True), kind)
     values = value if isinstance(value, list) else [value]
     if kind == "keyword":
-        return _match(field, [_cast(field, item, kind) for item in values])
+        return match_words(field, [_cast(field, item, kind) for item in values])
     # numbers and dates are matched by range; whole numbers too, whose column may just become one of fractions
     equal = [_equal(field, item, kind) for item in values]
     return equal[0] if len(equal) == 1 else Filter(should=tuple(equal))

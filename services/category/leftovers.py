@@ -9,13 +9,25 @@ from typing import Literal
 
 from vitrine.services.category.manifest import NAME
 from vitrine.services.object_store.base import ObjectStore, list_keys
-from vitrine.services.object_store.keys import CLUSTERS, DUPLICATES, ENCODERS, MAPS, TAGGERS
+from vitrine.services.object_store.keys import (
+    BIN,
+    CLUSTERS,
+    DUPLICATES,
+    ENCODERS,
+    JOURNAL,
+    MAPS,
+    SAVED,
+    SYNC,
+    TAGGERS,
+    THUMBNAILS,
+    UNDO,
+)
 
-PLACES = (TAGGERS, CLUSTERS, DUPLICATES, MAPS, ENCODERS)
+PLACES = (TAGGERS, CLUSTERS, DUPLICATES, MAPS, ENCODERS, THUMBNAILS, UNDO, BIN, SAVED, SYNC, JOURNAL)
 """Where a category has objects besides its pictures."""
-_FROM_POINTS = (CLUSTERS, DUPLICATES, MAPS)
-"""Those that are of no use without the points. Taggers and encoders can be used when the pictures are indexed
-again."""
+_FROM_POINTS = (CLUSTERS, DUPLICATES, MAPS, THUMBNAILS, UNDO, BIN, SYNC)
+"""Those that are of no use without the points. Taggers, encoders, saved searches and the journal can be used
+when the pictures are indexed again."""
 _IMAGE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]+")
 
 

@@ -128,7 +128,10 @@ def read_manifest(name: str, data: bytes) -> Category:
     ``StoreDamaged`` if it is not a manifest, or another category's; ``OtherFormat`` if another version of
     Vitrine wrote it.
     """
-    with readable(name, manifest_key(name), remedy(name)):
+    advice = (
+        f"`vitrine check {name} --repair` puts its copy in its place. Where there is none: {remedy(name)}"
+    )
+    with readable(name, manifest_key(name), advice):
         tree = orjson.loads(data)
         check_format(
             tree.pop("format"), FORMAT, f"Category {name!r}", remedy(name, "Index it again"), category=name

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from vitrine.services.domain import Embeddings, EncoderSpec
@@ -32,6 +33,24 @@ class TextEncoder(Encoder, Protocol):
     L2-normalised."""
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings: ...
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Inputs that an encoder has begun with, for the thread that owns the model.
+
+    ``ended`` says whether all are done, as far as was waited for; ``advance`` waits until some more are and
+    raises nothing; ``rows`` waits for all and returns (n, dim), or raises what went wrong.
+    """
+
+    ended: Callable[[], bool]
+    advance: Callable[[], object]
+    rows: Callable[[], Embeddings]
+
+
+def done(rows: Embeddings) -> Begun:
+    """Return inputs that were done at once."""
+    return Begun(lambda: True, lambda: None, lambda: rows)
 
 
 def check_encoder(expected: EncoderSpec, found: EncoderSpec) -> None:

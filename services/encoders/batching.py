@@ -3,6 +3,9 @@
 Requests that arrive while the model runs form its next batch, so nobody waits for a batch to fill: an idle
 model starts at once. A request larger than a batch goes slice by slice, to the back of the queue after each,
 so an indexer's thousand images delay a single query by one slice at most.
+
+An encoder that computes on threads of its own (``FedEncoder``) gets the next slice before it is done with the
+last one, so that its threads never wait for pixels.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from vitrine.services.domain import Embeddings, EncoderSpec
-from vitrine.services.encoders.base import Encoder, TextEncoder
+from vitrine.services.encoders.base import Begun, Encoder, TextEncoder, done
 from vitrine.services.encoders.preprocess import Pixels
 from vitrine.services.errors import BadRequest, Unavailable, UnsupportedQuery, VitrineError, because
 
@@ -41,26 +44,64 @@ class StagedEncoder(Encoder, Protocol):
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Embeddings: ...
 
 
+@runtime_checkable
+class FedEncoder(StagedEncoder, Protocol):
+    """A StagedEncoder that can begin with pixels before it is done with earlier ones. What was begun first
+    ends first."""
+
+    def begin_pixels(self, pixels: Sequence[Pixels]) -> Begun: ...
+
+
+Begin = Callable[[Sequence[Any]], Begun]
+
+
 @dataclass(eq=False)
 class _Request:
-    """Inputs of one caller; ``parts`` are the rows done so far."""
+    """Inputs of one caller: ``begun`` of them were given to the model, ``parts`` are the rows so far."""
 
-    run: Callable[[Sequence[Any]], Embeddings]
+    begin: Begin
     inputs: Sequence[Any]
     answer: Future[Embeddings] = field(default_factory=Future)
     parts: list[Embeddings] = field(default_factory=list)
-    done: int = 0
+    begun: int = 0
 
     @property
     def left(self) -> int:
-        return len(self.inputs) - self.done
+        """How many inputs the model has not been given yet."""
+        return len(self.inputs) - self.begun
+
+    def next(self, most: int) -> Sequence[Any]:
+        """Return the inputs that come next, at most so many, as begun from now on."""
+        first, self.begun = self.begun, min(self.begun + most, len(self.inputs))
+        return self.inputs[first : self.begun]
 
     def take(self, rows: Embeddings) -> None:
         """Keep the next rows; with the last ones the caller is answered."""
         self.parts.append(rows)
-        self.done += len(rows)
-        if not self.left:
+        if not self.answer.done() and sum(map(len, self.parts)) == len(self.inputs):
             self.answer.set_result(self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts))
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with an error, unless an earlier slice has done so."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+@dataclass(frozen=True, eq=False)
+class _Slice:
+    """The inputs of one or several requests that the model gets at once."""
+
+    parts: list[tuple[_Request, Sequence[Any]]]
+
+    def begin(self) -> Begun:
+        """Give them to the model."""
+        return self.parts[0][0].begin(list(chain.from_iterable(inputs for _, inputs in self.parts)))
+
+    def take(self, rows: Embeddings) -> None:
+        """Give each request its rows."""
+        ends = np.cumsum([len(inputs) for _, inputs in self.parts])
+        for (request, _), part in zip(self.parts, np.split(rows, ends[:-1]), strict=True):
+            request.take(part)
 
 
 class BatchedEncoder:
@@ -76,9 +117,9 @@ class BatchedEncoder:
         self._encoder = encoder
         self._max_batch = max_batch
         self._staged = encoder if isinstance(encoder, StagedEncoder) else None
-        self._run_images: Callable[[Sequence[Any]], Embeddings] = (
-            self._staged.encode_pixels if self._staged is not None else encoder.encode_images
-        )
+        self._begin_images = _begin_images(encoder)
+        self._begin_texts = _at_once(encoder.encode_texts) if isinstance(encoder, TextEncoder) else None
+        self._open: set[_Request] = set()
         self._queue: deque[_Request] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -93,7 +134,7 @@ class BatchedEncoder:
     def pending(self) -> int:
         """Requests that wait or are under way."""
         with self._changed:
-            return len(self._queue)
+            return len(self._open)
 
     def prepare(self, image: Image.Image) -> Prepared:
         """Fit one RGB image on the calling thread, for ``encode_prepared``: a pool of decoding threads shares
@@ -103,7 +144,7 @@ class BatchedEncoder:
     def encode_prepared(self, images: Sequence[Prepared]) -> Embeddings:
         """Return (n, dim) float32, L2-normalised, row i for image i; blocks until done. Raises what the model
         raises."""
-        return self._ask(self._run_images, images)
+        return self._ask(self._begin_images, images)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Embeddings:
         """As ``encode_prepared``, from RGB images of any size, fitted on the calling thread; ``Unavailable``
@@ -117,7 +158,7 @@ class BatchedEncoder:
         Raises UnsupportedQuery for an encoder of images alone, BadRequest for text that is not valid Unicode,
         Unavailable where the model fails.
         """
-        if not isinstance(self._encoder, TextEncoder):
+        if self._begin_texts is None:
             raise UnsupportedQuery(
                 f"The encoder {self.spec.name} takes images, not texts: search by image, or use a CLIP model."
             )
@@ -128,10 +169,10 @@ class BatchedEncoder:
                 "The text holds half a character (a lone surrogate): send valid Unicode."
             ) from error
         with self._own_errors():
-            return self._ask(self._encoder.encode_texts, texts)
+            return self._ask(self._begin_texts, texts)
 
     def close(self) -> None:
-        """Stop the thread after the batch under way; waiting callers get Unavailable. A second call does
+        """Stop the thread after what is under way; waiting callers get Unavailable. A second call does
         nothing."""
         with self._changed:
             self._closed = True
@@ -139,13 +180,14 @@ class BatchedEncoder:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def _ask(self, run: Callable[[Sequence[Any]], Embeddings], inputs: Sequence[Any]) -> Embeddings:
-        request = _Request(run, inputs)
+    def _ask(self, begin: Begin, inputs: Sequence[Any]) -> Embeddings:
+        request = _Request(begin, inputs)
         with self._changed:
             if self._closed:
                 raise self._closed_error()
             if not len(inputs):
                 return np.empty((0, self.spec.dim), np.float32)
+            self._open.add(request)
             self._queue.append(request)
             self._changed.notify_all()
         return request.answer.result()
@@ -165,53 +207,76 @@ class BatchedEncoder:
             ) from error
 
     def _work(self) -> None:
+        under_way: deque[tuple[_Slice, Begun]] = deque()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closed)
+                if not under_way:
+                    self._changed.wait_for(lambda: self._queue or self._closed)
                 if self._closed:
-                    waiting, self._queue = self._queue, deque()
                     break
-                batch = self._next_batch()
-            self._run(batch)
+                some, small = self._next_slice()
+            if some is not None:
+                self._begin(some, under_way)
+            else:  # one pass at a time: whoever asks meanwhile is begun with next
+                under_way[0][1].advance()
+            # a small one is answered before anything else is begun, a large one before the next but one
+            self._end(under_way, 0 if small else 1)
             with self._changed:
-                for request in batch:
-                    self._queue.remove(request)
-                    if not request.answer.done():
-                        self._queue.append(request)
-        for request in waiting:
-            request.answer.set_exception(self._closed_error())
+                self._open = {request for request in self._open if not request.answer.done()}
+                self._queue = deque(request for request in self._queue if request in self._open)
+                unbegun = [request for request, _ in some.parts if request.left] if some is not None else []
+                self._queue.extend(request for request in unbegun if request in self._open)
+        self._end(under_way, 0)
+        for request in self._open:
+            request.fail(self._closed_error())
 
-    def _next_batch(self) -> list[_Request]:
-        """Return the first request; where it is small, with all other small ones of its kind that fit.
+    def _next_slice(self) -> tuple[_Slice | None, bool]:
+        """Return the next inputs of the first request, and whether they are small; where they are, with all
+        other small requests of its kind that fit.
 
         A large one runs alone: a query that shared its batch with an indexer's slice would take as long as
         the slice.
         """
-        first, small = self._queue[0], max(1, self._max_batch // _SMALL_SHARE)
-        batch, room = [first], self._max_batch - first.left
-        for request in list(self._queue)[1:] if first.left <= small else ():
-            if request.run == first.run and request.left <= min(small, room):
-                batch.append(request)
+        if not self._queue:
+            return None, False
+        first, limit = self._queue[0], max(1, self._max_batch // _SMALL_SHARE)
+        small, room = first.left <= limit, self._max_batch - first.left
+        chosen = [first]
+        for request in list(self._queue)[1:] if small else ():
+            if request.begin is first.begin and request.left <= min(limit, room):
+                chosen.append(request)
                 room -= request.left
-        return batch
+        for request in chosen:
+            self._queue.remove(request)
+        return _Slice([(request, request.next(self._max_batch)) for request in chosen]), small
 
-    def _run(self, batch: list[_Request]) -> None:
+    def _begin(self, some: _Slice, under_way: deque[tuple[_Slice, Begun]]) -> None:
         try:
-            counts = [min(request.left, self._max_batch) for request in batch]
-            slices = [
-                request.inputs[request.done : request.done + count]
-                for request, count in zip(batch, counts, strict=True)
-            ]
-            rows = batch[0].run(slices[0] if len(batch) == 1 else list(chain(*slices)))
-            self._check(rows, sum(counts))
-            for request, part in zip(batch, np.split(rows, np.cumsum(counts)[:-1]), strict=True):
-                request.take(part)
+            under_way.append((some, some.begin()))
         except BaseException as error:
-            if len(batch) == 1:
-                batch[0].answer.set_exception(error)
-                return
-            for request in batch:  # one of them is to blame: each on its own, the others get their rows
-                self._run([request])
+            self._end(under_way, 0)  # each caller's rows stay in order
+            self._fail(some, error)
+
+    def _end(self, under_way: deque[tuple[_Slice, Begun]], keep: int) -> None:
+        """Answer what has ended, and wait for the oldest until at most ``keep`` are under way."""
+        while under_way and (len(under_way) > keep or under_way[0][1].ended()):
+            some, begun = under_way.popleft()
+            try:
+                rows = begun.rows()
+                self._check(rows, sum(len(inputs) for _, inputs in some.parts))
+                some.take(rows)
+            except BaseException as error:
+                self._fail(some, error)
+
+    def _fail(self, some: _Slice, error: BaseException) -> None:
+        """Answer a request with its error. Of several one is to blame: each is done on its own."""
+        if len(some.parts) == 1:
+            some.parts[0][0].fail(error)
+            return
+        for part in some.parts:
+            alone: deque[tuple[_Slice, Begun]] = deque()
+            self._begin(_Slice([part]), alone)
+            self._end(alone, 0)
 
     def _check(self, rows: Embeddings, count: int) -> None:
         if rows.shape != (count, self.spec.dim):
@@ -221,3 +286,13 @@ class BatchedEncoder:
 
     def _closed_error(self) -> Unavailable:
         return Unavailable(f"The encoder {self.spec.name} is closed: the service is shutting down.")
+
+
+def _begin_images(encoder: Encoder) -> Begin:
+    if isinstance(encoder, FedEncoder):
+        return encoder.begin_pixels
+    return _at_once(encoder.encode_pixels if isinstance(encoder, StagedEncoder) else encoder.encode_images)
+
+
+def _at_once(run: Callable[[Sequence[Any]], Embeddings]) -> Begin:
+    return lambda inputs: done(run(inputs))

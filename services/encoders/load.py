@@ -19,6 +19,7 @@ from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.registry import EncoderFamily, all_families
 from vitrine.services.encoders.resolve import ResolvedModel, resolve_model
 from vitrine.services.errors import ModelUnavailable, VitrineError
+from vitrine.services.read_only import is_read_only
 
 if TYPE_CHECKING:
     from vitrine.services.settings import Settings
@@ -72,7 +73,9 @@ class EncoderLoader:
             settings.device,
             settings.runtime,
             settings.threads,
-            settings.data / "cache" / "runtime" if settings.data.is_dir() else None,
+            settings.data / "cache" / "runtime"
+            if settings.data.is_dir() and not is_read_only(settings)
+            else None,
         )
 
     def find(self, reference: EncoderReference, *, folders: bool = True) -> ResolvedModel:

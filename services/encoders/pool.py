@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vitrine.services.domain import EncoderSpec
@@ -27,7 +28,8 @@ class EncoderPool:
 
     One model is loaded at a time; those in memory are handed out meanwhile. ``families`` replaces the
     registered and the built-in ones. ``objects`` is where ``store:`` models lie; their files are kept in
-    ``cache/encoders`` of the data.
+    ``cache/encoders`` of the data. ``cache``: a folder in place of ``cache`` there, which must not be
+    written.
     """
 
     def __init__(
@@ -35,13 +37,16 @@ class EncoderPool:
         settings: Settings,
         families: tuple[EncoderFamily, ...] | None = None,
         objects: ObjectStore | None = None,
+        cache: Path | None = None,
     ) -> None:
         families = all_families() if families is None else families
         if objects is not None:
             from vitrine.services.encoders.families.stored import StoredFamily
 
-            families = (StoredFamily(objects, settings.data / "cache" / "encoders"), *families)
+            families = (StoredFamily(objects, (cache or settings.data / "cache") / "encoders"), *families)
         self.loader = EncoderLoader.of(settings, families)
+        if cache is not None:
+            self.loader = replace(self.loader, cache=cache / "runtime")
         self._lock = threading.Lock()  # held for moments: guards the fields below
         self._loading = threading.Lock()  # held while a model is found and loaded
         self._registered: dict[str, BatchedEncoder] = {}

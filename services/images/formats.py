@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vitrine.services.extras import PACKAGES, Extra, has_library, load_extra
+from vitrine.services.images.raw import RAW_TYPES, open_raw, raw_kind
+
 if TYPE_CHECKING:
     from PIL import ImageFile
 
@@ -13,12 +16,14 @@ _HEAD = 4096
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """A format that is read: Pillow's name for it, its media type, and the extension that stored objects
-    get."""
+    """A format that is read: Pillow's name for it, its media type, and the extension that stored objects get.
+    ``library``: what reads it, where that comes with an ``extra``."""
 
     name: str
     media_type: str
     extension: str
+    library: str = ""
+    extra: Extra | None = None
 
 
 JPEG = ImageFormat("JPEG", "image/jpeg", "jpg")
@@ -29,6 +34,10 @@ BMP = ImageFormat("BMP", "image/bmp", "bmp")
 TIFF = ImageFormat("TIFF", "image/tiff", "tiff")
 AVIF = ImageFormat("AVIF", "image/avif", "avif")
 PNM = ImageFormat("PPM", "image/x-portable-anymap", "pnm")
+HEIC = ImageFormat("HEIF", "image/heic", "heic", "pillow_heif", "heif")
+RAW = {kind: ImageFormat("RAW", media, kind, "rawpy", "raw") for kind, media in RAW_TYPES.items()}
+"""Camera RAW, by extension."""
+READ = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC, camera RAW and PNM"
 
 _PREFIXES = (
     (b"\xff\xd8\xff", JPEG),
@@ -41,6 +50,7 @@ _PREFIXES = (
     (b"MM\0+", TIFF),
 )
 _BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _FOREIGN = (
     (b"8BPS", "PSD"),
     (b"%PDF", "PDF"),
@@ -53,6 +63,7 @@ _FOREIGN = (
     (b"PK\x03\x04", "ZIP"),
     (b"\x1f\x8b", "gzip"),
     (b"7z\xbc\xaf", "7-Zip"),
+    (b"Rar!\x1a\x07", "RAR"),
     (b"\x1aE\xdf\xa3", "Matroska or WebM video"),
     (b"v/1\x01", "OpenEXR"),
     (b"DDS ", "DDS"),
@@ -61,6 +72,8 @@ _FOREIGN = (
 
 def sniff(data: bytes) -> ImageFormat | None:
     """Return the format that the first bytes announce, or None if it is not one of those read."""
+    if (kind := raw_kind(data)) is not None:  # before TIFF, which most cameras' files are as well
+        return RAW[kind]
     for prefix, image_format in _PREFIXES:
         if data.startswith(prefix):
             return image_format
@@ -68,6 +81,8 @@ def sniff(data: bytes) -> ImageFormat | None:
         return WEBP
     if data[4:8] == b"ftyp" and _brands(data) & {b"avif", b"avis"}:
         return AVIF
+    if data[4:8] == b"ftyp" and _brands(data) & _HEIC_BRANDS:
+        return HEIC
     if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
         return BMP
     if len(data) > 2 and data[0:1] == b"P" and data[1:2] in b"123456f" and data[2:3].isspace():
@@ -82,7 +97,7 @@ def looks_like(data: bytes) -> str:
         if data.startswith(prefix):
             return name
     if data[4:8] == b"ftyp":
-        return "HEIC" if _brands(data) & {b"heic", b"heix", b"mif1", b"hevc", b"heim"} else "MP4 video"
+        return "MP4 video"
     head = data[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in head:
         return "SVG"
@@ -101,6 +116,10 @@ def open_as(image_format: ImageFormat, data: bytes) -> ImageFile.ImageFile:
     """
     import io
 
+    if image_format.name == "RAW":
+        return open_raw(data)
+    if image_format is HEIC:
+        return _open_heic(data)
     from PIL import (
         AvifImagePlugin,
         BmpImagePlugin,
@@ -123,6 +142,26 @@ def open_as(image_format: ImageFormat, data: bytes) -> ImageFile.ImageFile:
         "PPM": PpmImagePlugin.PpmImageFile,
     }
     return plugins[image_format.name](io.BytesIO(data))
+
+
+def needs_extra(image_format: ImageFormat) -> str:
+    """Return how to install what reads a format, a sentence without its beginning; "" where it is there."""
+    if image_format.extra is None or has_library(image_format.library):
+        return ""
+    package = PACKAGES[image_format.library]
+    return (
+        f"needs {package}, which is not installed: install the extra {image_format.extra} (pip install "
+        f"'vitrine[{image_format.extra}]')."
+    )
+
+
+def _open_heic(data: bytes) -> ImageFile.ImageFile:
+    """Read the header of HEIC; its own turns are made by the decoder."""
+    import io
+
+    plugin = load_extra("pillow_heif.as_plugin", "heif")
+    file: ImageFile.ImageFile = plugin.HeifImageFile(io.BytesIO(data))
+    return file
 
 
 def _brands(data: bytes) -> set[bytes]:

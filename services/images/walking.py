@@ -32,8 +32,15 @@ def is_hidden(name: str) -> bool:
     )
 
 
-def walk(folder: str, likely: Callable[[str], bool], *, without: str | None = None) -> Iterator[Found]:
-    """Yield the files below a folder, sorted within each; hidden files and folders are left out.
+def walk(
+    folder: str,
+    likely: Callable[[str], bool],
+    *,
+    without: str | None = None,
+    hidden: Callable[[str], object] = lambda path: None,
+) -> Iterator[Found]:
+    """Yield the files below a folder, sorted within each; ``hidden`` is called with the hidden files and
+    folders, which are left out.
 
     ``likely``: whether a name is one that is looked for, so that something that is not a file gets a
     ``fault``. ``without``: a folder that is left out, by whatever name it is met, unless it is the one to
@@ -46,7 +53,7 @@ def walk(folder: str, likely: Callable[[str], bool], *, without: str | None = No
     left_out = _identity(without) - _identity(folder)
     roots = deque([folder])
     while roots:
-        open_folders = [_entered(roots.popleft(), seen, left_out, likely)]
+        open_folders = [_entered(roots.popleft(), seen, left_out, likely, hidden)]
         while open_folders:
             found = next(open_folders[-1], None)
             if found is None:
@@ -56,7 +63,7 @@ def walk(folder: str, likely: Callable[[str], bool], *, without: str | None = No
             elif found.is_symlink():
                 roots.append(found.path)
             else:
-                open_folders.append(_entered(found.path, seen, left_out, likely))
+                open_folders.append(_entered(found.path, seen, left_out, likely, hidden))
 
 
 def _identity(folder: str | None) -> set[tuple[int, int]]:
@@ -69,7 +76,11 @@ def _identity(folder: str | None) -> set[tuple[int, int]]:
 
 
 def _entered(
-    folder: str, seen: set[tuple[int, int]], left_out: set[tuple[int, int]], likely: Callable[[str], bool]
+    folder: str,
+    seen: set[tuple[int, int]],
+    left_out: set[tuple[int, int]],
+    likely: Callable[[str], bool],
+    hidden: Callable[[str], object],
 ) -> Iterator[Found | os.DirEntry[str]]:
     """Yield the files and folders (as entries) of a folder that is not yet in ``seen``."""
     try:
@@ -82,6 +93,9 @@ def _entered(
             entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         return iter([Found(folder, f"The folder cannot be read: {because(error)}.")])
+    for entry in entries:
+        if is_hidden(entry.name):
+            hidden(entry.path)
     looked_at = (_looked_at(entry, likely) for entry in entries if not is_hidden(entry.name))
     return (found for found in looked_at if found is not None)
 

@@ -30,8 +30,19 @@ class ObjectStore(Protocol):
     Raises ``BadRequest`` (malformed key), ``NotFound``, ``StorageFull``, ``Unavailable``.
     """
 
-    def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
-        """Write or replace; whole and durable when it returns, never half visible."""
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        media_type: str = "application/octet-stream",
+        durable: bool = True,
+    ) -> None:
+        """Write or replace; whole and durable when it returns, never half visible.
+
+        Without ``durable`` a power failure may lose the object, or leave an empty one: for what can be made
+        again.
+        """
         ...
 
     def put_file(self, key: str, file: Path) -> None:
@@ -42,8 +53,9 @@ class ObjectStore(Protocol):
         """Copy an object into a new file, which may be larger than memory."""
         ...
 
-    def get(self, key: str, *, first: int | None = None) -> bytes:
-        """Return all bytes, or the ``first`` so many. ``NotFound`` if there is no such object."""
+    def get(self, key: str, *, start: int = 0, first: int | None = None) -> bytes:
+        """Return all bytes from ``start`` on, or the ``first`` so many of them: none where it ends before.
+        ``NotFound`` if there is no such object."""
         ...
 
     def read(self, key: str) -> tuple[bytes, str]:

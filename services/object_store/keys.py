@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 
 from vitrine.services.errors import BadRequest
 
@@ -18,16 +19,36 @@ DUPLICATES = "_duplicates/"
 """``_duplicates/<category>/``: groups of near-duplicates."""
 MAPS = "_maps/"
 """``_maps/<category>/``: maps."""
+UNDO = "_undo/"
+"""``_undo/<category>/``: changes of images that can be taken back."""
+BIN = "_bin/"
+"""``_bin/<category>/``: images that were deleted and can be restored."""
+JOURNAL = "_journal/"
+"""``_journal/<category>/``: what people said of images, and what else no picture tells."""
+SAVED = "_saved/"
+"""``_saved/<category>/``: searches that people gave a name."""
+SESSIONS = "_sessions/"
+"""``_sessions/secret``: what the cookies of the web page are signed with."""
+SYNC = "_sync/"
+"""``_sync/<category>/``: what is remembered of folders that are synced."""
+THUMBNAILS = "_thumbnails/"
+"""``_thumbnails/<category>/``: small versions of pictures."""
+PICTURES = "_pictures/"
+"""``_pictures/<sha256>``: pictures that were sent to search with."""
 RESERVED = ".tmp"
 """First part of keys that no caller may use: half-written files and probes live there."""
 MAX_KEY_BYTES = 1024
 MAX_PART_BYTES = 255
+
+_THUMBNAIL = re.compile(rf"{THUMBNAILS}[^/]+/[0-9a-f]{{2}}/[0-9a-f]{{2}}/[0-9a-f-]{{36}}-[0-9]+\.webp")
+_SENT_PICTURE = re.compile(rf"{PICTURES}[0-9a-f]{{64}}")
 
 # Python's own table depends on its version and on the system's files; these must not.
 _IMAGE_TYPES = {
     "avif": "image/avif",
     "bmp": "image/bmp",
     "gif": "image/gif",
+    "heic": "image/heic",
     "jpeg": "image/jpeg",
     "jpg": "image/jpeg",
     "png": "image/png",
@@ -61,6 +82,16 @@ def media_type_of(key: str) -> str:
     return (
         _IMAGE_TYPES.get(extension) or mimetypes.guess_type(f"x.{extension}")[0] or "application/octet-stream"
     )
+
+
+def is_thumbnail(key: str) -> bool:
+    """Return whether Vitrine keeps a small version of a picture under this key."""
+    return _THUMBNAIL.fullmatch(key) is not None
+
+
+def is_sent_picture(key: str) -> bool:
+    """Return whether Vitrine keeps a picture under this key that was sent to search with."""
+    return _SENT_PICTURE.fullmatch(key) is not None
 
 
 def is_key(key: str) -> bool:

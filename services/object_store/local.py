@@ -22,6 +22,7 @@ from vitrine.services.errors import BadRequest, Conflict, NotFound, StorageFull,
 from vitrine.services.files import sync
 from vitrine.services.object_store.base import BUFFER_BYTES, MAX_URL_LIFETIME, ObjectStat
 from vitrine.services.object_store.keys import MAX_PART_BYTES, RESERVED, check_key, is_key, media_type_of
+from vitrine.services.read_only import read_only_error
 
 _REPLACING = "replacing.lock"
 STALE_SECONDS = 3600.0
@@ -33,23 +34,33 @@ class LocalObjectStore:
 
     Writes that would leave less than ``min_free_mb`` MiB free raise ``StorageFull``. The media type follows
     from the key's extension, not from ``put``. Unlike S3 a folder cannot hold both ``a`` and ``a/b``: the
-    second is ``BadRequest``.
+    second is ``BadRequest``. ``read_only``: nothing is written below the folder, and what would is
+    ``ReadOnly``.
     """
 
-    def __init__(self, folder: Path, *, min_free_mb: int = 512) -> None:
+    def __init__(self, folder: Path, *, min_free_mb: int = 512, read_only: bool = False) -> None:
+        self._read_only = read_only
         self._folder = str(folder)
         self._min_free = min_free_mb * 1024 * 1024
         self._durable: set[str] = set()
         self._durable_lock = threading.Lock()
-        with self._errors():
-            os.makedirs(os.path.join(self._folder, RESERVED), exist_ok=True)
-            self._root = os.path.realpath(self._folder)
-            self._temporary = os.path.join(self._root, RESERVED)
-            self._wipe_stale()
+        self._root = os.path.realpath(self._folder)
+        self._temporary = os.path.join(self._root, RESERVED)
+        if not read_only:
+            with self._errors():
+                os.makedirs(self._temporary, exist_ok=True)
+                self._wipe_stale()
 
-    def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        media_type: str = "application/octet-stream",
+        durable: bool = True,
+    ) -> None:
         """Write or replace; ``media_type`` is not stored (see the class)."""
-        self._put(key, io.BytesIO(data), len(data))
+        self._put(key, io.BytesIO(data), len(data), durable=durable)
 
     def put_file(self, key: str, file: Path) -> None:
         with file.open("rb") as source:
@@ -59,11 +70,12 @@ class LocalObjectStore:
         with file.open("xb") as target, self._errors(key), open(self._path_to_read(key), "rb") as source:
             shutil.copyfileobj(source, target, BUFFER_BYTES)
 
-    def _put(self, key: str, data: BinaryIO, size: int) -> None:
+    def _put(self, key: str, data: BinaryIO, size: int, *, durable: bool = True) -> None:
+        self._check_writable()
         path = self._path(key)
         self._guard_space(size)
         with self._errors():
-            temporary = self._write_temporary(data)
+            temporary = self._write_temporary(data, durable)
             try:
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 os.replace(temporary, path)
@@ -74,10 +86,12 @@ class LocalObjectStore:
                         f"The key {key!r} lies below another object, or others lie below it.", key=key
                     ) from error
                 raise
-            self._sync_folders(os.path.dirname(path))
+            if durable:
+                self._sync_folders(os.path.dirname(path))
 
-    def get(self, key: str, *, first: int | None = None) -> bytes:
+    def get(self, key: str, *, start: int = 0, first: int | None = None) -> bytes:
         with self._errors(key), open(self._path_to_read(key), "rb") as file:
+            file.seek(start)
             return file.read(-1 if first is None else first)
 
     def read(self, key: str) -> tuple[bytes, str]:
@@ -89,6 +103,7 @@ class LocalObjectStore:
     def replace(self, key: str, data: bytes, version: str | None) -> None:
         """Replace the object if its version is still the given one. Writers take turns by a lock file, which
         a killed process gives up; a plain ``put`` does not wait for them."""
+        self._check_writable()
         with self._taking_turns():
             try:
                 present: str | None = self.read(key)[1]
@@ -109,6 +124,7 @@ class LocalObjectStore:
     def delete(self, key: str) -> None:
         """Remove an object. Folders stay when they become empty: removing them would race with a write of
         another thread."""
+        self._check_writable()
         path = self._path(key)
         with suppress(NotFound), self._errors(key):
             os.unlink(path)
@@ -145,10 +161,18 @@ class LocalObjectStore:
         return Path(path)
 
     def check(self) -> None:
-        """Write and remove a small file, or raise ``Unavailable`` or ``StorageFull``."""
+        """Write and remove a small file, or look into a folder that is only read, or raise ``Unavailable`` or
+        ``StorageFull``."""
+        if self._read_only:
+            with self._errors(), os.scandir(self._root):
+                return
         self._guard_space(0)
         with self._errors():
             os.unlink(self._write_temporary(io.BytesIO(b"vitrine")))
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise read_only_error()
 
     def _path_to_read(self, key: str) -> str:
         """Return ``_path``, also of a file that others put there under a name with a backslash. ``NotFound``
@@ -174,7 +198,7 @@ class LocalObjectStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _write_temporary(self, data: BinaryIO) -> str:
+    def _write_temporary(self, data: BinaryIO, durable: bool = True) -> str:
         """Write to a new file in the reserved folder (the same file system, never listed) and return its
         path."""
         path = os.path.join(self._temporary, secrets.token_hex(16))
@@ -184,7 +208,8 @@ class LocalObjectStore:
                 shutil.copyfileobj(data, file, BUFFER_BYTES)
                 file.flush()
                 # Content before name: without this a crash can leave the final name on a file of zeros.
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
         except OSError:
             os.unlink(path)
             raise
@@ -248,7 +273,7 @@ class LocalObjectStore:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             # a folder that is gone as a whole, such as a disk that is no longer mounted, says nothing about
             # its objects
-            if key is None or not os.path.isdir(self._temporary):
+            if key is None or not os.path.isdir(self._root if self._read_only else self._temporary):
                 raise self._unusable(error) from error
             raise NotFound(f"There is no object {key!r}.", key=key) from error
         except OSError as error:

@@ -110,8 +110,16 @@ class MinioObjectStore:
                 "together.",
             ) from error
 
-    def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> None:
-        """Write or replace; a ``media_type`` left at its default is derived from the key."""
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        media_type: str = "application/octet-stream",
+        durable: bool = True,
+    ) -> None:
+        """Write or replace; a ``media_type`` left at its default is derived from the key. What the server has
+        taken is durable in any case."""
         kind = media_type if media_type != "application/octet-stream" else media_type_of(key)
         self._put(check_key(key), io.BytesIO(data), len(data), kind)
 
@@ -128,8 +136,8 @@ class MinioObjectStore:
                 response.close()
                 response.release_conn()
 
-    def get(self, key: str, *, first: int | None = None) -> bytes:
-        return self._fetched(key, first)[0]
+    def get(self, key: str, *, start: int = 0, first: int | None = None) -> bytes:
+        return self._fetched(key, first, start)[0]
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Return content and version, which is the object's ETag."""
@@ -182,13 +190,15 @@ class MinioObjectStore:
         with self._errors(probe):
             self._client.remove_object(self._bucket, self._prefix + probe)
 
-    def _fetched(self, key: str, first: int | None) -> tuple[bytes, str]:
-        """Return the bytes and the ETag; ``first``: only so many bytes."""
+    def _fetched(self, key: str, first: int | None, start: int = 0) -> tuple[bytes, str]:
+        """Return the bytes from ``start`` on and the ETag; ``first``: only so many bytes."""
         with self._errors(check_key(key, foreign=True)):
             try:
-                response = self._client.get_object(self._bucket, self._prefix + key, length=first or 0)
+                response = self._client.get_object(
+                    self._bucket, self._prefix + key, offset=start, length=first or 0
+                )
             except S3Error as error:
-                if first and error.code == "InvalidRange":  # an empty object has no first byte
+                if (first or start) and error.code == "InvalidRange":  # there is no byte that far
                     return b"", ""
                 raise
             try:

@@ -11,6 +11,7 @@ from vitrine.services.artifacts.clusters import ClusterRun, Node
 from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Facet
 from vitrine.services.errors import BadRequest
+from vitrine.services.search.counts import count_values
 from vitrine.services.vector_store.base import MAX_LIMIT
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def children(
 
     def view(one: Node) -> NodeView:
         inside = Conditions(clusters={run: one.id})
-        groupings = {name: tuple(searcher.facets(category, name, inside, limit=values)) for name in fields}
+        groupings = {
+            name: tuple(count_values(searcher, category, name, inside, limit=values)) for name in fields
+        }
         return NodeView(one, counts[one.id], groupings)
 
     above = tuple(found.nodes[id] for id in chosen.path[:-1])
@@ -96,7 +99,7 @@ def _counts(searcher: Searcher, category: str, found: ClusterRun, nodes: Sequenc
     inside = Conditions(clusters={found.run: nodes[0].id})
     counted = {
         facet.value: facet.count
-        for facet in searcher.facets(category, found.payload_field, inside, limit=MAX_LIMIT)
+        for facet in count_values(searcher, category, found.payload_field, inside, limit=MAX_LIMIT)
     }
     if len(counted) == MAX_LIMIT:  # a child may have been left out for more frequent descendants of others
         return {

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import orjson
+
 from vitrine.services.artifacts.duplicates import FIELD, group_of
-from vitrine.services.domain import Hit, Query
+from vitrine.services.domain import Fields, Hit, Query
 from vitrine.services.filters.conditions import Filter, HasId, MatchAny
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore
 
@@ -38,6 +40,23 @@ def first_of_each(hits: Sequence[Hit], key: str | None) -> list[Hit]:
     for hit in hits:
         found.setdefault(group_of(hit.payload.get(FIELD), key) or hit.id, hit)
     return list(found.values())
+
+
+def with_group(fields: Fields) -> Fields:
+    """Return what has to be read of payloads where ``fields`` are wanted: a payload names its hit's group."""
+    if isinstance(fields, tuple):
+        return (*fields, FIELD)
+    return fields or (FIELD,)
+
+
+def without_group(hits: Sequence[Hit], fields: Fields) -> list[Hit]:
+    """Return the hits with what was wanted of their payloads."""
+    if fields is not False and (not isinstance(fields, tuple) or FIELD in fields):
+        return list(hits)
+    return [
+        replace(hit, payload_json=orjson.dumps({key: it for key, it in hit.payload.items() if key != FIELD}))
+        for hit in hits
+    ]
 
 
 def _others(

@@ -73,7 +73,9 @@ def classify(runtime: Runtime, category: str, data: bytes, heads: Sequence[TagHe
         opened = open_image(
             data, target=spec.preprocessing.target, limits=runtime.limits, budget=runtime.budget
         )
-        embedding = runtime.encoders.for_category(spec).encode_images([opened.image])
+        encoder = runtime.encoders.for_category(spec)
+        runtime.same_vectors.check_query(cat, spec, encoder)
+        embedding = encoder.encode_images([opened.image])
         scores = alike.scores(embedding)[0].tolist()
         found += [TagScore(head, score) for head, score in zip(alike.heads, scores, strict=True)]
     return sorted(found, key=lambda score: (-score.score, score.head.tag))

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitrine.services.artifacts.taggers import TagHead
-from vitrine.services.category.editor import ImageChanges
+from vitrine.services.category.changes.entries import Undo
+from vitrine.services.category.changes.said import ImageChanges
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.payload import clean_name
 from vitrine.services.category.read_all import BATCH, read_all
 from vitrine.services.domain import Embeddings, EncoderSpec, Hit, Near, Query
 from vitrine.services.errors import BadRequest, NotFound, TaggerMismatch, TooFewExamples
 from vitrine.services.filters.conditions import Filter, HasId, MatchValue
-from vitrine.services.search.searcher import unit
+from vitrine.services.search.questions import unit
 from vitrine.services.taggers.classify import encoder_of
 from vitrine.services.taggers.fit_one import Examples, Refit, background_size, fit_head, read_examples
 from vitrine.services.taggers.saving import save_heads
@@ -77,6 +78,15 @@ class LabelCounts:
     rejected: int
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """How many images are accepted and rejected now, in all, and how what was said is taken back (None:
+    nothing was changed)."""
+
+    counts: LabelCounts
+    undo: Undo | None
+
+
 def uncertain(
     runtime: Runtime,
     category: str,
@@ -113,9 +123,9 @@ def uncertain(
 
 def record(
     runtime: Runtime, category: str, tag: str, accept: Sequence[str] = (), reject: Sequence[str] = ()
-) -> LabelCounts:
+) -> Labelled:
     """Write down, durably, which images people accepted and rejected; return how many are accepted and
-    rejected now, in all. The same again changes nothing.
+    rejected now, in all, and how this is taken back. The same again changes nothing.
 
     Accepted images get the tag; rejected ones lose it, also where a machine proposed it, and get it among
     ``rejected_tags``. ``NotFound`` for an unknown image and ``BadRequest`` for one on both sides, before
@@ -128,9 +138,8 @@ def record(
         raise BadRequest(f"Image {both[0]} is both accepted and rejected: choose one.", ids=both)
     changes = dict.fromkeys(accept, ImageChanges(add_tags=(tag,)))
     changes |= dict.fromkeys(reject, ImageChanges(reject_tags=(tag,)))
-    if changes:
-        runtime.editor.change_each(category, changes)
-    return count_labels(runtime, category, tag)
+    undo = runtime.editor.change_each(category, changes).undo if changes else None
+    return Labelled(count_labels(runtime, category, tag), undo)
 
 
 def refit(runtime: Runtime, category: str, tag: str, *, using: str | None = None) -> Refit:

@@ -12,6 +12,7 @@ from vitrine.services.domain import (
     CollectionSchema,
     Embeddings,
     Facet,
+    Fields,
     Hit,
     IndexKind,
     OrderBy,
@@ -24,6 +25,7 @@ from vitrine.services.domain import (
 )
 from vitrine.services.errors import BadVector, UnknownVector
 from vitrine.services.filters.conditions import Filter
+from vitrine.services.vector_store.changes import Changes, Version
 
 NORM_TOLERANCE = 1e-3
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -123,7 +125,7 @@ class VectorStore(Protocol):
         collection: str,
         ids: Sequence[str],
         *,
-        with_payload: bool | tuple[str, ...] = True,
+        with_payload: Fields = True,
         with_vectors: tuple[str, ...] = (),
     ) -> list[Hit | None]:
         """Return the points in the order of ``ids``; None where there is no such point."""
@@ -137,7 +139,7 @@ class VectorStore(Protocol):
         order_by: OrderBy | None = None,
         limit: int = 100,
         cursor: str | None = None,
-        with_payload: bool | tuple[str, ...] = True,
+        with_payload: Fields = True,
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
         """Return a page of all matching points, in order of id or of a field. Every point that stays is seen
@@ -153,6 +155,11 @@ class VectorStore(Protocol):
 
     def count(self, collection: str, filter: Filter | None = None) -> int:
         """Return the exact number of matching points."""
+        ...
+
+    def changes(self, collection: str, since: Version | None = None) -> Changes:
+        """Return which points were inserted, deleted, or got another payload since a version, and the present
+        version. A write is among them by the time it returns."""
         ...
 
     def optimize(self, collection: str, *, wait: bool = True) -> None:
@@ -219,18 +226,18 @@ def check_vectors(
         raise BadVector(f"Vector {using!r} takes {dim} components, got shape {vectors.shape}.", using=using)
     if ids is not None and len(ids) != len(vectors):
         raise BadVector(f"{len(vectors)} vectors for {len(ids)} points: give one each.", using=using)
-    if not np.isfinite(vectors).all():
-        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-        raise BadVector(f"Vector {using!r} of {_who(ids, row)} has NaN or infinite components.", using=using)
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    wrong = np.flatnonzero(np.abs(norms - 1.0) > NORM_TOLERANCE)
-    if len(wrong):
-        row = int(wrong[0])
-        raise BadVector(
-            f"Vector {using!r} of {_who(ids, row)} has length {norms[row]:.4g}; divide it by its L2 "
-            "norm first.",
-            using=using,
-        )
+    fitting = np.abs(norms - 1.0) <= NORM_TOLERANCE  # not so where the norm is NaN or infinite
+    if fitting.all():
+        return
+    if not np.isfinite(norms).all():
+        row = int(np.flatnonzero(~np.isfinite(norms))[0])
+        raise BadVector(f"Vector {using!r} of {_who(ids, row)} has NaN or infinite components.", using=using)
+    row = int(np.flatnonzero(~fitting)[0])
+    raise BadVector(
+        f"Vector {using!r} of {_who(ids, row)} has length {norms[row]:.4g}; divide it by its L2 norm first.",
+        using=using,
+    )
 
 
 def dim_of(schema: CollectionSchema, using: str) -> int:

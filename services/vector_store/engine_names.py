@@ -8,10 +8,12 @@ keys and in paths alike; on the way back they are what people wrote. All other n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from vitrine.services.domain import Payload
+import orjson
+
+from vitrine.services.domain import AllBut, Fields, Payload
 from vitrine.services.filters.conditions import Filter
 from vitrine.services.filters.write import filter_json
 from vitrine.services.values.field_paths import field_path, path_keys
@@ -65,9 +67,13 @@ def engine_payload(payload: Mapping[str, Any]) -> Payload:
     return _renamed(payload, '"\\%', engine_key)
 
 
-def own_payload(payload: Mapping[str, Any]) -> Payload:
-    """Return a payload of the engine with the names that people gave."""
-    return _renamed(payload, "%", own_key)
+def payload_json(payload: Mapping[str, Any] | None) -> bytes:
+    """Return a payload of the engine as JSON text, with the names that people gave.
+
+    >>> payload_json({"scores": {"5%22 disk": 0.5}})
+    b'{"scores":{"5\\\\" disk":0.5}}'
+    """
+    return orjson.dumps(_renamed(payload, "%", own_key)) if payload else b"{}"
 
 
 def engine_keys(values: Mapping[str, Any]) -> Payload:
@@ -75,13 +81,18 @@ def engine_keys(values: Mapping[str, Any]) -> Payload:
     return {engine_key(name): value for name, value in values.items()}
 
 
-def engine_selection(with_payload: bool | Iterable[str]) -> bool | list[str]:
-    """Return what is asked of payloads: all, nothing, or the fields of these paths."""
-    return (
-        with_payload
-        if isinstance(with_payload, bool)
-        else [engine_path(path) for path in with_payload] or False
-    )
+def engine_selection(fields: Fields) -> bool | list[str] | dict[str, list[str]]:
+    """Return what is asked of payloads, in Qdrant's JSON: all, nothing, the fields at these paths, or all but
+    some.
+
+    >>> engine_selection(("class", "scores.red")), engine_selection(AllBut(("object_key",)))
+    (['class', 'scores.red'], {'exclude': ['object_key']})
+    """
+    if isinstance(fields, bool):
+        return fields
+    if isinstance(fields, AllBut):
+        return {"exclude": list(fields.fields)}
+    return [engine_path(path) for path in fields] or False
 
 
 def engine_filter(filter: Filter | None) -> dict[str, Any] | None:

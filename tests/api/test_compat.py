@@ -6,9 +6,9 @@ from datetime import datetime
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.api.findings.test_taggers import head, taught  # noqa: F401  (a fixture)
 from tests.api.helpers import COLOURS, picture
-from tests.api.test_taggers import head, taught  # noqa: F401  (a fixture)
-from vitrine.api.schemas.taggers import OldHealthOut, OldHitOut, OldImageOut
+from vitrine.api.schemas.findings.taggers import OldHealthOut, OldHitOut, OldImageOut
 from vitrine.services.runtime import Runtime
 
 RANGE = "/get_images_in_tag_score_range"

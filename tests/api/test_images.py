@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
 
 from tests.api.helpers import COLOURS, picture, upload
 from vitrine.api.schemas.images import ImageOut, UploadOut
@@ -44,6 +43,19 @@ def test_uploads_are_answered_one_by_one_in_order(client: TestClient) -> None:
     assert body["counts"] == {"added": 2, "refused": 3}
     assert client.get(body["items"][1]["urls"]["file"]).content == red
     assert body["items"][0]["message"] and body["items"][0]["id"] is None
+
+
+def test_an_upload_is_refused_where_the_encoder_gives_other_vectors_than_those_stored(
+    client: TestClient, runtime: Runtime
+) -> None:
+    client.post("/v1/categories", json={"name": "colours"})
+    id = upload(client, "colours", ("red.png", picture(COLOURS["red"]))).json()["items"][0]["id"]
+    (spec,) = runtime.catalog.get("colours").encoders
+    other = np.eye(1, spec.dim, dtype=np.float32)
+    runtime.vectors.update_vectors("colours", [id], spec.name, other)
+    answer = upload(client, "colours", ("blue.png", picture(COLOURS["blue"])))
+    assert (answer.status_code, answer.json()["code"]) == (409, "encoder_mismatch")
+    assert client.get("/v1/categories/colours").json()["images"] == 1
 
 
 def test_the_same_bytes_again_are_known_and_new_words_update_them(
@@ -199,29 +211,6 @@ def test_a_store_with_an_address_is_redirected_to(
     assert there.headers["cache-control"] == "no-store"
 
 
-def test_thumbnails_are_small_upright_and_remembered(
-    client: TestClient, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client.post("/v1/categories", json={"name": "colours"})
-    big = picture((9, 99, 199), size=(900, 600))
-    path = upload(client, "colours", ("big.png", big)).json()["items"][0]["urls"]["thumbnail"]
-    small = client.get(path, params={"w": 100})
-    assert small.status_code == 200
-    assert Image.open(io.BytesIO(small.content)).size == (100, 67)
-    assert small.headers["etag"].endswith('-w100"') and "immutable" in small.headers["cache-control"]
-    assert (
-        client.get(path, params={"w": 100}, headers={"If-None-Match": small.headers["etag"]}).status_code
-        == 304
-    )
-    reads: list[str] = []
-    get = runtime.objects.get
-    monkeypatch.setattr(runtime.objects, "get", lambda key: (reads.append(key), get(key))[1])
-    assert client.get(path, params={"w": 100}).content == small.content and reads == []
-    assert client.get(path).status_code == 200 and len(reads) == 1
-    for width in (15, 1025, -1, "wide"):
-        assert client.get(path, params={"w": width}).status_code == 422, width
-
-
 def test_an_image_is_read_changed_and_deleted(
     client: TestClient, ids: dict[str, str], runtime: Runtime
 ) -> None:
@@ -256,7 +245,7 @@ def test_an_image_is_read_changed_and_deleted(
         refused = client.patch(path, json=body)
         assert (refused.status_code, refused.json()["code"]) == (422, "bad_request"), body
     before = runtime.catalog.get("colours").images
-    assert client.delete(path).status_code == 204
+    assert client.delete(path, params={"for_good": True}).json() == {"deleted": 1, "undo": None}
     assert runtime.catalog.get("colours").images == before - 1
     for answer in (
         client.get(path),
@@ -370,3 +359,26 @@ def test_metadata_survives_a_round_trip(client: TestClient, ids: dict[str, str])
     for query in ("metadata.rating.gte=4", "metadata.sold=true", "metadata.sizes=m", "metadata.red%20mug=1"):
         assert [hit["id"] for hit in client.get(f"{IMAGES}?{query}").json()["hits"]] == [ids["red"]], query
     assert json.loads(client.get(f"{IMAGES}/{ids['red']}").content)["payload"]["metadata"]["rating"] == 4.5
+
+
+def test_files_that_a_category_holds_are_told_by_their_hash(client: TestClient, ids: dict[str, str]) -> None:
+    red, blue, other = (
+        hashlib.sha256(picture(colour)).hexdigest() for colour in (COLOURS["red"], COLOURS["blue"], (1, 2, 3))
+    )
+    assert client.delete(f"{IMAGES}/{ids['blue']}").status_code == 200  # into the bin
+    answer = client.post(f"{IMAGES}/known", json={"sha256": [other, red.upper(), blue, red]})
+    assert answer.status_code == 200
+    assert answer.json() == {"known": {red.upper(): ids["red"], red: ids["red"]}}
+    assert client.post(f"{IMAGES}/known", json={"sha256": []}).json() == {"known": {}}
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"sha256": ["red"]}, {"sha256": ["0" * 64] * 10_001}, {"sha256": ["0" * 64 + "\n"]}]
+)
+def test_what_is_no_list_of_hashes_is_refused(client: TestClient, ids: dict[str, str], body: object) -> None:
+    answer = client.post(f"{IMAGES}/known", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_request")
+
+
+def test_the_files_of_a_category_that_is_not_there_are_not_told(client: TestClient) -> None:
+    assert client.post("/v1/categories/nothing/images/known", json={"sha256": []}).status_code == 404

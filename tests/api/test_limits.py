@@ -8,7 +8,6 @@ from fastapi.testclient import TestClient
 
 from tests.api.helpers import client_on, picture, runtime_in, settings_in
 from vitrine.api.route import MAX_FILES, MAX_FORM_FIELDS, MAX_JSON_BYTES
-from vitrine.api.thumbnails import ThumbnailCache
 
 LIMIT = 1 << 20
 SEARCH = "/v1/categories/colours/search"
@@ -97,16 +96,3 @@ def test_too_many_parts_are_refused(client: TestClient) -> None:
         data={"tags": [str(n) for n in range(MAX_FORM_FIELDS + 1)]},
     )
     assert (fields.status_code, fields.json()["code"]) == (413, "too_large")
-
-
-def test_the_thumbnail_cache_keeps_what_was_used_last_within_its_bytes() -> None:
-    cache = ThumbnailCache(max_bytes=10)
-    cache.put("a", 1, (b"1234", "image/jpeg"))
-    cache.put("b", 1, (b"1234", "image/jpeg"))
-    assert cache.get("a", 1) and cache.get("a", 2) is None
-    cache.put("c", 1, (b"1234", "image/jpeg"))
-    assert cache.get("b", 1) is None and cache.get("a", 1) and cache.get("c", 1) and cache.bytes_kept == 8
-    cache.put("a", 1, (b"12", "image/jpeg"))
-    assert cache.bytes_kept == 6
-    cache.put("d", 1, (b"x" * 11, "image/jpeg"))
-    assert cache.get("d", 1) is None and cache.bytes_kept == 0

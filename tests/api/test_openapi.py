@@ -10,10 +10,11 @@ from openapi_spec_validator import validate
 from pydantic import TypeAdapter
 
 from vitrine.api.schemas import common as schemas
-from vitrine.api.schemas import taggers as tagger_schemas
+from vitrine.api.schemas.findings import taggers as tagger_schemas
 from vitrine.api.schemas.search import SearchBody
 
 ROOT = Path(__file__).parents[2]
+OPERATIONS = Path(__file__).with_name("operations.txt")
 
 
 def routes(client: TestClient) -> set[tuple[str, str]]:
@@ -30,12 +31,24 @@ def test_the_document_holds_together(client: TestClient) -> None:
     )
     assert used <= known and {"SearchBody", "Conditions", "Problem", "NumberRange", "ImageChanges"} <= used
     assert "HTTPValidationError" not in known
-    ids = [operation["operationId"] for path in tree["paths"].values() for operation in path.values()]
-    assert len(ids) == len(set(ids))
     for path in tree["paths"].values():
         for operation in path.values():
             assert operation["description"] or operation["summary"]
             assert "default" in operation["responses"] and "422" not in operation["responses"]
+
+
+def test_operation_ids_are_unique_and_stay(client: TestClient) -> None:
+    """Programs that are made from the document call their functions by these ids: one that is in the list is
+    not renamed. A new operation gets its line there, in order of path."""
+    paths = client.get("/openapi.json").json()["paths"]
+    ids = [
+        f"{operation['operationId']} {method.upper()} {path}"
+        for path, operations in sorted(paths.items())
+        for method, operation in sorted(operations.items())
+    ]
+    assert ids == OPERATIONS.read_text().splitlines()
+    names = [line.split()[0] for line in ids]
+    assert len(names) == len(set(names)) and all(re.fullmatch(r"[a-z][a-z_]{2,34}", name) for name in names)
 
 
 def test_the_document_is_valid_openapi(client: TestClient) -> None:
@@ -44,7 +57,7 @@ def test_the_document_is_valid_openapi(client: TestClient) -> None:
 
 def test_the_page_documents_every_route_and_no_other(client: TestClient) -> None:
     page = (ROOT / "docs/http-api.md").read_text()
-    documented = set(re.findall(r"^#+ `(GET|POST|PATCH|DELETE) (/\S+)`", page, re.MULTILINE))
+    documented = set(re.findall(r"^#+ `(GET|POST|PUT|PATCH|DELETE) (/\S+)`", page, re.MULTILINE))
     assert documented == routes(client)
 
 

@@ -3,60 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.api.helpers import COLOURS, picture
-
-ROOT = Path(__file__).parents[2]
-SERVE = (
-    "from vitrine.api.serve import serve; from vitrine.services.settings import Settings; "
-    "serve(Settings(_env_file=None))"
-)
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    environment = {
-        **os.environ,
-        "VITRINE_DATA": str(folder),
-        "VITRINE_ENCODER": "colour",
-        "VITRINE_PORT": "0",
-        "VITRINE_HOST": "127.0.0.1",
-        "VITRINE_MIN_FREE_MB": "0",
-        "VITRINE_MAX_UPLOAD_MB": "1",
-        "VITRINE_OFFLINE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
-    for name in ("VITRINE_API_KEYS", "QDRANT_URL", "MINIO_ENDPOINT"):
-        environment.pop(name, None)
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"Vitrine serves (http://127\.0\.0\.1:\d+) ", line)
-        assert found, line
-        yield process, found[1]
-    finally:
-        process.kill()
-        process.communicate()
+from tests.served import ROOT, SERVE, served
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[str], str, Path]]:
     folder = tmp_path_factory.mktemp("served")
-    with served(folder) as (process, url):
+    with served(folder, VITRINE_MAX_UPLOAD_MB="1") as (process, url):
         yield process, url, folder
 
 
@@ -82,14 +46,8 @@ def test_a_collection_is_made_filled_searched_and_survives_a_stop(
         head = client.get("/healthz").headers
         assert "server" not in head and "x-request-id" in head
     cut_off_at_the_limit(url)
-    other = subprocess.run(
-        [sys.executable, "-c", SERVE],
-        cwd=ROOT,
-        env={**os.environ, "VITRINE_DATA": str(folder), "VITRINE_PORT": "0"},
-        capture_output=True,
-        text=True,
-    )
-    assert other.returncode != 0 and url in other.stderr  # the second one is told where the first one serves
+    with served(folder) as (_, other), httpx.Client(base_url=other, timeout=60) as client:
+        assert client.get("/v1/categories/colours").json()["images"] == len(COLOURS)  # beside the first one
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     with served(folder) as (_, url), httpx.Client(base_url=url, timeout=60) as client:

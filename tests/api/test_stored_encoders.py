@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from tests.api.helpers import client_on, picture, upload
 from tests.indexer.enrich.vectors.trained import trained_folder, trained_runtime
 from tests.indexer.pictures import CATEGORY
+from vitrine.api.schemas.findings.reports import ReportsOut
 from vitrine.indexer.enrich.vectors.promote import promote
 from vitrine.services.encoders.families.stored import save_stored, stored_prefix
 from vitrine.services.runtime import Runtime
@@ -64,3 +65,37 @@ def test_an_alias_and_its_vector_are_searched_and_shared_by_name(
         upload(client, "new", ("red.png", picture())).status_code == 201
     )  # the encoder outlives the category it was trained for
     assert list(runtime.objects.list("_encoders/"))
+
+
+def test_reports_come_with_a_promoted_encoder(client: TestClient, runtime: Runtime, tmp_path: Path) -> None:
+    folder = trained_folder(tmp_path / "again", 9)
+    (folder / "curves.png").write_bytes(picture())
+    (folder / "report.html").write_text("<script>alert(1)</script>")
+    promote(runtime, CATEGORY, folder, name="look")
+    reports = f"/v1/categories/{CATEGORY}/reports"
+    told = client.get(reports).json()
+    ReportsOut.model_validate(told)
+    files = {(one["encoder"], one["file"]): one for one in told["reports"]}
+    assert list(files) == [("look-1", "report.md"), ("look-2", "report.md"), ("look-2", "curves.png")]
+    curves = client.get(files["look-2", "curves.png"]["url"])
+    assert (curves.content, curves.headers["content-type"]) == (picture(), "image/png")
+    assert files["look-2", "curves.png"]["bytes"] == len(picture())
+    text = client.get(f"{reports}/look/report.md")
+    assert text.text == "# Report\n" and text.headers["content-type"].startswith("text/markdown")
+    part = client.get(f"{reports}/look/report.md", headers={"Range": "bytes=2-7"})
+    assert (part.status_code, part.text) == (206, "Report")
+    kept = client.get(f"{reports}/look/report.md", headers={"If-None-Match": text.headers["etag"]})
+    assert kept.status_code == 304 and "immutable" not in kept.headers["cache-control"]
+
+
+def test_nothing_else_of_an_encoder_is_a_report(client: TestClient, runtime: Runtime) -> None:
+    reports = f"/v1/categories/{CATEGORY}/reports"
+    others = ("look/config.json", "look/embedder.safetensors", "look/split.json", "look/curves.png",
+              "look/..%2Fconfig.json", "colour/report.md")  # fmt: skip
+    for path in others:
+        answer = client.get(f"{reports}/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
+    unknown = client.get(f"{reports}/mine/report.md")
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_vector")
+    assert client.get("/v1/categories/nothing/reports").status_code == 404
+    assert client.get(f"{reports}?encoder=look").status_code == 422

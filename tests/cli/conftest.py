@@ -111,7 +111,7 @@ class Kept:
 
     @contextmanager
     def open_runtime(
-        self, settings: Settings, *, command: str = "", make_data: bool = True
+        self, settings: Settings, *, command: str = "", make_data: bool = True, start: bool = True
     ) -> Iterator[Runtime]:
         if settings.data not in self._runtimes:
             self._runtimes[settings.data] = self._stack.enter_context(self._open(settings, command=command))

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-
 from PIL import Image
+from safetensors.numpy import save_file
 
 from tests.cli.conftest import Run, runner
-from vitrine.services.encoders.families.autoencoder import AutoencoderConfig
-from vitrine.training.autoencoder.network import ConvolutionalAutoencoder, save_autoencoder
+from vitrine.services.encoders.families.autoencoder import CONFIG, KIND, WEIGHTS
+
+SIZE, CHANNELS = 16, (8, 16)
 
 
 def save(folder: Path, dim: int = 8) -> Path:
-    import torch
-
-    torch.manual_seed(dim)
-    model = ConvolutionalAutoencoder(size=16, dim=dim, channels=(8, 16))
-    save_autoencoder(folder, model, AutoencoderConfig("convolutional", 16, dim, model.arguments, {}))
+    """An autoencoder as training saves it, without its other half and without torch."""
+    random, weights = np.random.default_rng(dim), {}
+    for place, (before, after) in enumerate(zip((3, *CHANNELS), CHANNELS, strict=False)):
+        weights[f"encoder.{place}.0.weight"] = random.normal(0, 0.1, (after, before, 4, 4))
+        weights |= {
+            f"encoder.{place}.{name}": random.normal(1, 0.1, after) for name in ("0.bias", "1.weight")
+        }
+        weights[f"encoder.{place}.1.bias"] = random.normal(0, 0.1, after)
+    flat = CHANNELS[-1] * (SIZE >> len(CHANNELS)) ** 2
+    weights[f"encoder.{len(CHANNELS) + 1}.weight"] = random.normal(0, 0.1, (dim, flat))
+    weights[f"encoder.{len(CHANNELS) + 1}.bias"] = random.normal(0, 0.1, dim)
+    folder.mkdir(parents=True)
+    save_file({name: rows.astype(np.float32) for name, rows in weights.items()}, folder / WEIGHTS)
+    arguments = {"size": SIZE, "dim": dim, "channels": CHANNELS}
+    config = {"model": "convolutional", "size": SIZE, "dim": dim, "arguments": arguments, "training": {}}
+    (folder / CONFIG).write_text(json.dumps({"vitrine": KIND, "format": 1, **config}))
     return folder
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.cli.conftest import Answer, Run, runner
 from vitrine.services import doctor as checks
-from vitrine.services.settings import Settings
-from vitrine.services.vector_store.edge.lock import DataLock
+from vitrine.services.settings import VARIABLES
+from vitrine.services.vector_store.edge.link.lock import DataLock
 
 
 @pytest.fixture
@@ -41,9 +41,7 @@ def test_a_healthy_machine_is_exit_0(doctor: Run) -> None:
         ("disk space", "data folder", "vectors", "objects", "default encoder", "precision"), "ok"
     )
     assert states(answer) == expected
-    assert settings(answer).keys() == {
-        str(field.validation_alias) for field in Settings.model_fields.values()
-    }
+    assert settings(answer).keys() == set(VARIABLES.values())
 
 
 def test_settings_that_need_torch_fail_where_it_is_not_installed(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import Run, runner
+from tests.cli.conftest import Run
 
 
 def test_presets_and_categories_encoders_are_listed(filled: Run) -> None:
@@ -15,18 +15,6 @@ def test_presets_and_categories_encoders_are_listed(filled: Run) -> None:
     assert {("clip", None), ("demo", None), ("colour", None), ("colour", "shop")} <= rows.keys()
     assert rows["colour", "shop"]["weights"] == "built in"
     assert "\tbuilt in" in filled("encoder", "list").out
-
-
-def test_listing_goes_on_while_another_process_has_the_data(tmp_path: Path) -> None:
-    from vitrine.services.vector_store.edge.lock import DataLock
-
-    lock = DataLock(tmp_path / "vectors", {"command": "vitrine serve"})
-    try:
-        answer = runner(tmp_path)("encoder", "list")
-        assert answer.code == 0
-        assert "vitrine serve" in answer.err and "colour" in answer.out
-    finally:
-        lock.release()
 
 
 def test_checking_an_encoder_tells_its_shape_and_speed(vitrine: Run, tmp_path: Path) -> None:

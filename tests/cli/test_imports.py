@@ -19,6 +19,9 @@ HUB = ("huggingface_hub", "httpx", "requests")
 TRAINING = ("torch", "transformers", "scipy", "sklearn")
 HEAVY = (*SERVERS, *HUB, *TRAINING, "pyarrow", "fastapi", "uvicorn", "prometheus_client")
 NO_ARRAYS = ("numpy", "PIL", "openvino", "tokenizers")
+CONVERTER = ("openvino.tools.ovc", "absl")
+FRAMES = ("pydantic", "rich", "dotenv", "asyncio", "ssl", "importlib.metadata")
+"""What takes a tenth of a second in all, and plain questions do without."""
 CODE = """
 import atexit, json, sys
 heavy = sys.argv.pop(1).split(",")
@@ -91,8 +94,26 @@ def test_commands_that_read_no_picture_import_no_arrays(
     assert loaded(COMMAND, shop_data, typed, (*HEAVY, *NO_ARRAYS)) == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["category", "list"],
+        ["category", "show", "shop"],
+    ],
+    ids=" ".join,
+)
+def test_plain_questions_import_no_frames(shop_data: Path, arguments: list[str]) -> None:
+    assert loaded(COMMAND, shop_data, arguments, FRAMES) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["images", "list", "--help"]], ids=" ".join)
+def test_help_imports_what_it_shows(tmp_path: Path, arguments: list[str]) -> None:
+    unused = [name for name in (*FRAMES, "rich.markdown", "markdown_it", "pygments") if name != "rich"]
+    assert loaded(COMMAND, tmp_path, arguments, unused) == []
+
+
 def test_the_engine_starts_without_arrays(tmp_path: Path) -> None:
-    assert loaded(ENGINE, tmp_path, [], (*HEAVY, *NO_ARRAYS, "pydantic", "typer")) == []
+    assert loaded(ENGINE, tmp_path, [], (*HEAVY, *NO_ARRAYS, *FRAMES, "typer")) == []
 
 
 @pytest.mark.parametrize(
@@ -136,7 +157,7 @@ def data_for_words(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> 
 def test_a_search_by_words_imports_no_more_than_its_encoder(
     data_for_words: Path, code: str, arguments: list[str]
 ) -> None:
-    assert loaded(code, data_for_words, arguments, HEAVY) == []
+    assert loaded(code, data_for_words, arguments, (*HEAVY, *CONVERTER)) == []
 
 
 def test_the_check_sees_what_is_imported(tmp_path: Path) -> None:

@@ -62,7 +62,15 @@ def test_refused_files_give_exit_3_and_are_written_down(vitrine: Run, tmp_path: 
     Image.new("RGB", (20, 20), "red").save(folder / "good.png")
     (folder / "broken.png").write_bytes((folder / "good.png").read_bytes()[:40])
     (folder / "empty.jpg").write_bytes(b"")
-    answer = vitrine("index", "add", folder, "-c", "mixed", "--create", "--refused", refused)
+    (folder / "notes.txt").write_text("words")
+    (folder / ".thumbs").mkdir()
+    skipped = tmp_path / "skipped.jsonl"
+    options = ("--refused", refused, "--skipped", skipped)
+    answer = vitrine("index", "add", folder, "-c", "mixed", "--create", *options)
+    assert [json.loads(line) for line in skipped.read_text().splitlines()] == [
+        {"filename": ".thumbs", "reason": "hidden"},
+        {"filename": "notes.txt", "reason": "no_picture"},
+    ]
     assert answer.code == 3
     assert "1 added" in answer.out and "2 refused" in answer.out
     rows = [json.loads(line) for line in refused.read_text().splitlines()]
@@ -70,6 +78,25 @@ def test_refused_files_give_exit_3_and_are_written_down(vitrine: Run, tmp_path: 
         ("broken.png", "damaged_image"),
         ("empty.jpg", "empty_file"),
     }
+
+
+def test_a_category_follows_a_folder(vitrine: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name, colour in (("a", "red"), ("b", "blue")):
+        Image.new("RGB", (20, 20), colour).save(folder / f"{name}.png")
+    first = vitrine("index", "sync", folder, "-c", "shop", "--create", "--tags", "new,sale", "--json")
+    assert (first.code, first.json["added"], first.json["gone"]) == (0, 2, 0)
+    (folder / "a.png").unlink()
+    options = ("--tags", "new,sale", "--json")
+    assert vitrine("index", "sync", folder, "-c", "shop", "--dry-run", *options).json["gone"] == 1
+    refused = vitrine("index", "sync", folder, "-c", "shop", "--max-gone", 0, *options)
+    assert (refused.code, refused.json["error"]["code"]) == (1, "too_many_gone")
+    done = vitrine("index", "sync", folder, "-c", "shop", *options)
+    assert [left["filename"] for left in done.json["left"]] == ["a.png"]
+    assert f"vitrine undo {done.json['undo']['token']}" in done.err
+    assert vitrine("images", "list", "-c", "shop", "--tag", "sale", "--json").json["count"] == 1
+    assert vitrine("index", "sync", tmp_path / "nothing", "-c", "shop").code == 1
 
 
 @pytest.mark.parametrize(

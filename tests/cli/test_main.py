@@ -141,12 +141,14 @@ def test_the_data_flag_goes_before_the_environment(vitrine: Run, tmp_path: Path)
 
 
 def test_a_second_process_is_told_who_holds_the_data(vitrine: Run, tmp_path: Path) -> None:
-    from vitrine.services.vector_store.edge.lock import DataLock
+    from vitrine.services.vector_store.edge.link.lock import DataLock
 
     lock = DataLock(tmp_path / "data" / "vectors", {"command": "vitrine serve"})
     try:
-        lock.describe("http://127.0.0.1:8000")
-        done = child("from vitrine.cli.main import main; main()", tmp_path / "data", "category", "list")
+        lock.describe(url="http://127.0.0.1:8000")
+        done = child(
+            "from vitrine.cli.main import main; main()", tmp_path / "data", "category", "create", "a"
+        )
         assert done.returncode == 1
         assert (
             "store_locked" in done.stderr
@@ -162,11 +164,17 @@ def test_a_second_process_is_told_who_holds_the_data(vitrine: Run, tmp_path: Pat
             str(tmp_path),
             "-c",
             "shop",
+            "--create",
         )
         assert "curl -F file=@picture.jpg http://127.0.0.1:8000/v1/categories/" in adding.stderr
         told = json.loads(
             child(
-                "from vitrine.cli.main import main; main()", tmp_path / "data", "category", "list", "--json"
+                "from vitrine.cli.main import main; main()",
+                tmp_path / "data",
+                "category",
+                "create",
+                "a",
+                "--json",
             ).stdout
         )
         assert told["error"]["code"] == StoreLocked.code

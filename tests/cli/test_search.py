@@ -95,6 +95,12 @@ def test_by_examples_given_as_ids_and_files(filled: Run, pictures: Path) -> None
     assert classes(found) == {"red"}
 
 
+def test_a_text_is_one_example_more(filled: Run, pictures: Path) -> None:
+    red, blue = pictures / "red" / "48.png", pictures / "blue" / "24.png"
+    assert classes(hits(filled, "--text", "red", "--like", red, "--unlike", blue, "-n", 3)) == {"red"}
+    assert classes(hits(filled, "--text", "red", "--unlike", blue, "-n", 1)) == {"red"}
+
+
 @pytest.mark.parametrize(
     ("filters", "count"),
     [
@@ -152,7 +158,8 @@ def test_plain_output_is_a_table_on_stdout_and_notes_on_stderr(filled: Run) -> N
     [
         ["--text", "x", "--id", "y"],
         ["--unlike", "x"],
-        ["--text", "x", "--unlike", "y"],
+        ["--id", "x", "--unlike", "y"],
+        ["--text", "x", "--like", "y", "--image", "z"],
         ["--text", "x", "--order-by", "quality"],
         ["--random", "--order-by", "quality"],
         ["--offset", "3"],

@@ -39,7 +39,7 @@ class Telling(LocalObjectStore):
 def work(folder, after):
     Telling.left = int(after)
     vectors = EdgeVectorStore(Path(folder) / "vectors", min_free_mb=0)
-    vectors.collections()
+    vectors.scroll("a", limit=1)  # starts the engine
     print(vectors.engine_pid, flush=True)
     Catalog(Telling(Path(folder) / "objects", min_free_mb=0), vectors).delete("a")
     vectors.close()
@@ -68,7 +68,8 @@ def test_a_killed_deletion_is_found_and_completed(
     assert [category.name for category in catalog.list()] == ["ab"]
     assert [(left.name, left.state) for left in catalog.remains()] == [("a", "deleting")]
     catalog.delete("a")
-    assert [stat.key for stat in objects.list()] == belongings("ab")
+    there = [stat.key for stat in objects.list() if not stat.key.startswith("_journal/")]
+    assert there == belongings("ab")
     assert vectors.collections() == ["ab"] and catalog.remains() == []
     assert catalog.get("ab").encoders == (SPEC,)
     with pytest.raises(NotFound):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import vitrine
+from vitrine.questions import TOGETHER
 
 RED, BLUE = (220, 30, 30), (40, 80, 210)
 
@@ -127,6 +129,41 @@ def test_a_search_by_vector_and_its_options(shop: vitrine.Category) -> None:
     assert shop.search(vector=vector, limit=2, offset=1)[0].id == hits[1].id
 
 
+def test_many_searches_answer_as_each_alone(shop: vitrine.Category) -> None:
+    some = shop.images(tags="red", limit=2)
+    rows = shop.vectors(some)
+    texts, pictures = ["red", "blue", "red"], [card(RED), card(BLUE)]
+    together = [
+        shop.search_many(texts, limit=3, not_tags="green"),
+        shop.search_many(images=pictures, limit=3, not_tags="green"),
+        shop.search_many(like=[some[0], some[1].id], limit=3, not_tags="green"),
+        shop.search_many(vectors=rows, limit=3, not_tags="green"),
+    ]
+    alone = [
+        [shop.search(text, limit=3, not_tags="green") for text in texts],
+        [shop.search(image=image, limit=3, not_tags="green") for image in pictures],
+        [shop.search(like=hit, limit=3, not_tags="green") for hit in some],
+        [shop.search(vector=row, limit=3, not_tags="green") for row in rows],
+    ]
+    assert [[found.ids for found in kind] for kind in together] == [
+        [found.ids for found in kind] for kind in alone
+    ]
+    assert [found.title for found in together[0]] == [found.title for found in alone[0]]
+
+
+def test_more_searches_than_are_asked_at_a_time(shop: vitrine.Category) -> None:
+    texts = [("red", "blue", "green")[number % 3] for number in range(2 * TOGETHER + 1)]
+    found = shop.search_many(texts, limit=1)
+    assert [hits[0].class_ for hits in found] == texts
+    assert shop.search_many([]) == []
+
+
+@pytest.mark.parametrize("asked", [{"texts": "red"}, {"texts": ["red"], "images": [card(RED)]}])
+def test_many_searches_are_of_one_kind(shop: vitrine.Category, asked: dict[str, Any]) -> None:
+    with pytest.raises(vitrine.BadRequest, match="one kind"):
+        shop.search_many(**asked)
+
+
 def test_conditions_hold_together(shop: vitrine.Category) -> None:
     def found(hits: vitrine.Hits) -> set[str | None]:
         return {hit.class_ for hit in hits}
@@ -146,6 +183,13 @@ def test_conditions_hold_together(shop: vitrine.Category) -> None:
         shop.images(where="width=3")  # type: ignore[arg-type]
     with pytest.raises(vitrine.BadRequest, match="scores is a dict, such as"):
         shop.images(scores="sharp=0.5..1")  # type: ignore[arg-type]
+
+
+def test_a_text_is_one_example_more(shop: vitrine.Category) -> None:
+    red, blue = (shop.images(class_=name, limit=1)[0] for name in ("red", "blue"))
+    both = shop.search("red", like=blue, unlike=card(BLUE), limit=3)
+    assert {hit.class_ for hit in both} == {"red"} and both.title.startswith("by examples")
+    assert shop.search("red", unlike=red, limit=12)[0].id != red.id
 
 
 def test_one_question_at_a_time(shop: vitrine.Category) -> None:
@@ -215,3 +259,36 @@ def test_images_are_edited_and_deleted(empty: vitrine.Category) -> None:
     with pytest.raises(vitrine.NotFound):
         empty.edit(["00000000-0000-0000-0000-000000000000"], add_tags="x")
     assert empty.delete([one, other.id]) == 2 and empty.delete(one) == 0 and len(empty) == 0
+
+
+def test_changes_are_taken_back(empty: vitrine.Category) -> None:
+    empty.add([card(RED), card(BLUE)], tags=["card"])
+    one, other = empty.images()
+    changed = empty.edit([one, other], add_tags="sale")
+    assert changed.undo().undone == 2 and empty.count({"tag": "sale"}) == 0
+    with pytest.raises(vitrine.NotFound):
+        changed.undo()
+    with pytest.raises(vitrine.BadRequest, match="nothing to undo"):
+        empty.edit(one, add_tags="card").undo()
+    deleted = empty.delete([one, other])
+    assert deleted == 2 and len(empty) == 0
+    assert {binned.hit.id for binned in empty.bin()} == {one.id, other.id}
+    assert empty.restore(one) == 1 and deleted.undo().undone == 1 and len(empty) == 2
+    token = empty.delete(one).token
+    assert token is not None and empty.library.undo(token).undone == 1
+    assert empty.delete(one, for_good=True) == 1 and empty.bin() == []
+    empty.delete(other)
+    assert empty.empty_bin() == 1 and empty.bin() == []
+
+
+def test_a_category_follows_a_folder(empty: vitrine.Category, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name, colour in (("a", "red"), ("b", "blue")):
+        Image.new("RGB", (20, 20), colour).save(folder / f"{name}.png")
+    assert empty.sync(folder).indexed.added == 2
+    (folder / "a.png").unlink()
+    assert len(empty.sync(folder, vitrine.SyncOptions(dry_run=True)).gone) == 1 and len(empty) == 2
+    with pytest.raises(vitrine.TooManyGone):
+        empty.sync(folder, vitrine.SyncOptions(max_gone=0))
+    assert list(empty.sync(folder).gone.values()) == ["a.png"] and len(empty) == 1

@@ -11,12 +11,13 @@ import vitrine
 from vitrine.cli import category, duplicates, export, index, search
 from vitrine.cli.cluster import commands as clusters
 from vitrine.cli.images import commands as images
+from vitrine.cli.images import previews
 from vitrine.cli.map import commands as maps
 from vitrine.cli.metric import commands as metric
 from vitrine.cli.metric.promote import promote, rollback
 from vitrine.cli.tagger import commands as tagger
 from vitrine.cli.tagger import score
-from vitrine.services.settings import Settings
+from vitrine.services.settings import VARIABLES
 
 SHELL = {"ctx", "category", "create", "encoder", "as_json", "sheet", "yes"}
 """What only a command has."""
@@ -62,6 +63,7 @@ def test_methods_have_the_options_of_the_commands() -> None:
     same(shop.make_map, maps.make, options=[vitrine.MapOptions])
     drawn = dict.fromkeys(("words", "prompt", "to"), "")
     same(shop.cluster, clusters.run, {"name": "run", **drawn}, [vitrine.ClusterOptions])
+    same(shop.previews, previews.previews, options=[vitrine.PreviewOptions])
     same(shop.find_duplicates, duplicates.find, options=[vitrine.DuplicateOptions])
     elsewhere = dict.fromkeys(("folder", "meta"), "")
     same(shop.train_metric, metric.train, elsewhere, [vitrine.MetricOptions, vitrine.SplitOptions])
@@ -72,4 +74,4 @@ def test_methods_have_the_options_of_the_commands() -> None:
 
 
 def test_settings_are_called_as_they_are() -> None:
-    assert parameters(vitrine.open).keys() - {"progress"} <= Settings.model_fields.keys()
+    assert parameters(vitrine.open).keys() - {"progress"} <= VARIABLES.keys()

@@ -88,6 +88,14 @@ def test_an_encoder_is_promoted_and_taken_back(tmp_path: Path, monkeypatch: pyte
         assert cards.encoders[0] == "colour"
 
 
+def test_thumbnails_are_made_ahead(many: vitrine.Category) -> None:
+    report = many.previews(vitrine.PreviewOptions(widths=(160,)))
+    assert (report.images, report.filled) == (60, 0) and report.thumbnails in (0, 60)
+    assert many.images(limit=1)[0].payload["colour"].startswith("#")
+    with pytest.raises(vitrine.BadRequest):
+        vitrine.PreviewOptions(widths=("wide",))  # type: ignore[arg-type]
+
+
 def test_images_are_exported(many: vitrine.Category, tmp_path: Path) -> None:
     report = many.export(tmp_path / "red.json", {"class": "red"})
     rows = json.loads((tmp_path / "red.json").read_text())

@@ -22,6 +22,7 @@ from vitrine.services.encoders.reference import EncoderReference, parse_referenc
 from vitrine.services.encoders.resolve import ResolvedModel
 from vitrine.services.errors import AlreadyExists, BadRequest, ModelUnavailable
 from vitrine.services.files import make_folder
+from vitrine.services.read_only import check_writable, is_read_only
 from vitrine.services.settings import Settings
 from vitrine.training.data.collect import TrainingData
 from vitrine.training.data.dataset import LabelledImage
@@ -136,6 +137,7 @@ def run_metric(
             f"{name!r} is not an encoder name: use a-z, 0-9, - and _, at most 56, starting with a "
             "letter or digit."
         )
+    check_writable(settings)
     watch = watch or Watch()
     output = folder or new_folder(settings.data, name)
     options = replace(options, threads=settings.threads or 2)
@@ -187,7 +189,8 @@ def evaluate(
     """
     tell = tell or Watch().tell
     held = held_out(data.images, recalled(data.images, read_split(folder)))
-    config, cache = read_config(folder), settings.data / "cache" / "embeddings"
+    config = read_config(folder)
+    cache = None if is_read_only(settings) else settings.data / "cache" / "embeddings"
     served: Any = EncoderLoader.of(settings).load(EncoderReference(config.name, str(folder)))
     named = {CANDIDATE: embedder_of(served, PixelReader(config.preprocessing), tell, "embedding")}
     notes = []

@@ -59,6 +59,7 @@ def run_taggers(
     """
     if plots:
         load_extra("matplotlib", "train")  # said before an hour of training, not after
+    runtime.check_writable()
     options = options or TrainOptions()
     found = runtime.catalog.get(category)
     examples = read_examples(

@@ -9,21 +9,35 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitrine.indexer.enrich.clusters.agreement import adjusted_rand, agreement, normalised_mutual_information
 from vitrine.indexer.job.job import Advance
 from vitrine.services.artifacts.clusters import NOISE, ClusterRun, leaf_of, path_of
 from vitrine.services.category.field_names import find_field
 from vitrine.services.category.read_all import pages
-from vitrine.services.domain import Payload
+from vitrine.services.columns.column import Column
+from vitrine.services.columns.table import TableBuilder
+from vitrine.services.domain import Hit, Payload
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
 from vitrine.services.values.field_paths import value_at
 
 PAGE = 5_000
+Labels: TypeAlias = NDArray[np.int64]
+"""(images,): the number of the node that each image is in."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How many images (``count``) are in the node ``a`` of one run and in ``b`` of the other."""
+
+    a: str
+    b: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,8 @@ class RunAgreement:
     """How far two runs agree.
 
     ``images``: in a cluster of both; ``noise``: left out, since one of the runs has them in no cluster;
-    ``level``: None for the leaves. ``ari``: 0 by chance, 1 for equal runs; ``nmi`` in 0..1.
+    ``level``: None for the leaves. ``ari``: 0 by chance, 1 for equal runs; ``nmi`` in 0..1. ``flows``: where
+    the images of each node are in the other run, the largest first.
     """
 
     run: str
@@ -63,6 +78,7 @@ class RunAgreement:
     ari: float
     nmi: float
     matches: list[Match] = field(default_factory=list)
+    flows: list[Flow] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object."""
@@ -100,37 +116,40 @@ def agree(
     other: str,
     *,
     level: int | None = None,
+    kept: bool = False,
     advance: Advance | None = None,
 ) -> RunAgreement:
     """Compare two runs in service, at their leaves or at a ``level`` below the root (1: its children), as the
     images have it now.
 
-    Nodes are listed by size. Memory: two numbers an image. ``NotFound``, ``BadRequest`` if no image is in
-    both.
+    Nodes are listed by size. ``kept``: by the columns that a server keeps in memory, where it has them, in
+    place of reading all images. ``NotFound``, ``BadRequest`` if no image is in both.
     """
-    first, second = _runs(runtime, category, (run, other), level)
-    ones, others, noise = _Numbers(), _Numbers(), 0
-    for payload in _pages(runtime, category, (first.payload_field, second.payload_field), advance):
-        one, two = leaf_of(payload, first.key), leaf_of(payload, second.key)
-        if NOISE in (one, two):
-            noise += bool(one and two)
-        elif one and two:
-            ones.add(_at(one, level))
-            others.add(_at(two, level))
-    if not ones.rows and noise:
+    runs = _runs(runtime, category, (run, other), level)
+    sides = [
+        _Side.of(column, level)
+        for column in _columns(runtime, category, [one.payload_field for one in runs], kept, advance)
+    ]
+    both = sides[0].has & sides[1].has
+    noise = both & (sides[0].noise | sides[1].noise)
+    counted = np.flatnonzero(both & ~noise)
+    left_out = int(noise.sum())
+    if not len(counted) and left_out:
         raise BadRequest(
-            f"All {noise} images of both {run!r} and {other!r} are noise in one of them: there is "
+            f"All {left_out} images of both {run!r} and {other!r} are noise in one of them: there is "
             "nothing to compare."
         )
-    if not ones.rows:
+    if not len(counted):
         raise BadRequest(
             f"No image is in both {run!r} and {other!r}: run `vitrine cluster assign`, or the "
             "clustering again."
         )
-    a, b = ones.labels, others.labels
+    a, b = (side.labels[counted] for side in sides)
+    flows = _flows(a, b, sides[0].ids, sides[1].ids)
     return RunAgreement(
-        run, other, level, len(a), noise, len(ones.ids), len(others.ids), round(adjusted_rand(a, b), 6),
-        round(normalised_mutual_information(a, b), 6), _matches(first, second, ones, others),
+        run, other, level, len(counted), left_out, len({flow.a for flow in flows}),
+        len({flow.b for flow in flows}), round(adjusted_rand(a, b), 6),
+        round(normalised_mutual_information(a, b), 6), _matches(runs[0], runs[1], flows), flows,
     )  # fmt: skip
 
 
@@ -150,7 +169,8 @@ def agree_with_field(
     (found,) = _runs(runtime, category, (run,), level)
     nodes, values, noise = _Numbers(), _Numbers(), 0
     field = find_field(name, runtime.catalog.get(category).indexes)
-    for payload in _pages(runtime, category, (found.payload_field, field), advance):
+    read = _read(runtime, category, (found.payload_field, field), advance)
+    for payload in (hit.payload for page in read for hit in page):
         leaf, value = leaf_of(payload, found.key), _value(payload, field)
         if leaf == NOISE:
             noise += value is not None
@@ -205,40 +225,85 @@ def _at(leaf: str, level: int | None) -> str:
     return leaf if level is None else path_of(leaf)[: level + 1][-1]
 
 
-def _pages(
+def _read(
     runtime: Runtime, category: str, fields: Sequence[str], advance: Advance | None
-) -> Iterator[Payload]:
+) -> Iterator[tuple[Hit, ...]]:
     total, done = runtime.vectors.count(category), 0
     for page in pages(runtime.vectors, category, fields=tuple(fields), size=PAGE):
-        for hit in page:
-            yield hit.payload
+        yield page
         done += len(page)
         if advance:
             advance(done, total)
 
 
-def _matches(run: ClusterRun, other: ClusterRun, ones: _Numbers, others: _Numbers) -> list[Match]:
-    cells = Counter(zip(ones.rows, others.rows, strict=True))
-    sizes, other_sizes = Counter(ones.rows), Counter(others.rows)
-    ids, other_ids = list(ones.ids), list(others.ids)
-    parts: Counter[int] = Counter()
-    best: dict[int, tuple[int, int]] = {}
-    for (one, two), shared in sorted(cells.items(), key=lambda cell: (-cell[1], other_ids[cell[0][1]])):
-        parts[one] += 1
-        best.setdefault(one, (two, shared))
+def _columns(
+    runtime: Runtime, category: str, fields: Sequence[str], kept: bool, advance: Advance | None
+) -> list[Column]:
+    """Return these fields of all images: those that are kept in memory, or else read page by page."""
+    found = runtime.columns.snapshot(category, fields, patience=None) if kept else None
+    if found is not None:
+        return [found.table.columns[field] for field in fields]
+    builder = TableBuilder(dict.fromkeys(fields, "keyword"))
+    for hits in _read(runtime, category, fields, advance):
+        builder.add(hits)
+    table = builder.table()
+    return [table.columns[field] for field in fields]
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Where one of the runs has each image: which images it ``has``, which of them in ``noise``, and the
+    number in ``ids`` of the node of each."""
+
+    has: NDArray[np.bool_]
+    noise: NDArray[np.bool_]
+    labels: Labels
+    ids: Sequence[str]
+
+    @classmethod
+    def of(cls, column: Column, level: int | None) -> _Side:
+        """Return it from the column of paths, with nodes of a level; None: the leaves."""
+        leaves, has = column.last_items()
+        words = [str(word) for word in column.words.values] or [""]
+        nodes = [_at(word, level) for word in words]
+        ids = list(dict.fromkeys(nodes))
+        number = {id: n for n, id in enumerate(ids)}
+        noise = np.array([word == NOISE for word in words])
+        return cls(has, noise[leaves], np.array([number[id] for id in nodes], np.int64)[leaves], ids)
+
+
+def _flows(a: Labels, b: Labels, a_ids: Sequence[str], b_ids: Sequence[str]) -> list[Flow]:
+    cells, counts = np.unique(a * len(b_ids) + b, return_counts=True)
+    found = [
+        Flow(a_ids[cell // len(b_ids)], b_ids[cell % len(b_ids)], count)
+        for cell, count in zip(cells.tolist(), counts.tolist(), strict=True)
+    ]
+    return sorted(found, key=lambda flow: (-flow.count, flow.a, flow.b))
+
+
+def _matches(run: ClusterRun, other: ClusterRun, flows: Sequence[Flow]) -> list[Match]:
+    sizes: Counter[str] = Counter()
+    other_sizes: Counter[str] = Counter()
+    parts: Counter[str] = Counter()
+    best: dict[str, Flow] = {}
+    for flow in flows:
+        sizes[flow.a] += flow.count
+        other_sizes[flow.b] += flow.count
+        parts[flow.a] += 1
+        best.setdefault(flow.a, flow)
     return [
         Match(
-            node=ids[one],
-            name=_name(run, ids[one]),
+            node=node,
+            name=_name(run, node),
             images=size,
-            other=other_ids[best[one][0]],
-            other_name=_name(other, other_ids[best[one][0]]),
-            shared=best[one][1],
-            share=round(best[one][1] / size, 4),
-            jaccard=round(best[one][1] / (size + other_sizes[best[one][0]] - best[one][1]), 4),
-            parts=parts[one],
+            other=best[node].b,
+            other_name=_name(other, best[node].b),
+            shared=best[node].count,
+            share=round(best[node].count / size, 4),
+            jaccard=round(best[node].count / (size + other_sizes[best[node].b] - best[node].count), 4),
+            parts=parts[node],
         )
-        for one, size in sorted(sizes.items(), key=lambda item: (-item[1], ids[item[0]]))
+        for node, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 

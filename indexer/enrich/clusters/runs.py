@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vitrine.indexer.enrich.clusters.agreement import Leaves, former_agreement, seed_agreement
+from vitrine.indexer.enrich.clusters.carried import Carried, carried_names
 from vitrine.indexer.enrich.clusters.members import CLUSTERS, assign_lacking
 from vitrine.indexer.enrich.clusters.naming import BY_FILE, BY_TAGS, FIELDS, Vocabulary, node_names
 from vitrine.indexer.enrich.clusters.options import TreeOptions
@@ -24,6 +25,7 @@ from vitrine.indexer.enrich.clusters.tree.tree import Tree, build_tree
 from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.payload_writer import PAGE
 from vitrine.indexer.job.progress import Progress
+from vitrine.services.artifacts.cluster_changes import BY_PEOPLE
 from vitrine.services.artifacts.clusters import (
     NOISE,
     ClusterRun,
@@ -119,6 +121,7 @@ def cluster(
     runtime.clusters.check_name(run)
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
+    runtime.check_writable()
     report = ClusterReport(category, run, spec.name)
     job = Job(runtime, category, report, progress, stop)
     with job.running():
@@ -214,10 +217,22 @@ def read_images(
     return Images(ids, x[: len(ids)], words, vocabulary.words, leaves)
 
 
-def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fitted) -> ClusterRun:
-    """Return a fitted tree by image ids, with names for its nodes."""
+def to_run(
+    report: ClusterReport,
+    spec: EncoderSpec,
+    images: Images,
+    fitted: Fitted,
+    by_people: Mapping[str, str],
+) -> ClusterRun:
+    """Return a fitted tree by image ids, with names for its nodes; ``by_people``: of those that have one of
+    theirs."""
     by_tags = node_names(fitted.tree, images.words, images.vocabulary)
-    names = {**by_tags, **fitted.names}
+    names = {**by_tags, **by_people, **fitted.names}
+    sources = {
+        **{id: BY_TAGS for id, name in by_tags.items() if name},
+        **dict.fromkeys(by_people, BY_PEOPLE),
+        **dict.fromkeys(fitted.names, BY_FILE),
+    }
     ids = images.ids
     nodes = {
         one.id: Node(
@@ -230,7 +245,7 @@ def to_run(report: ClusterReport, spec: EncoderSpec, images: Images, fitted: Fit
             radius=None if one.id == NOISE else round(one.radius, 6),
             name=names[one.id],
             children=one.children,
-            named_by=BY_FILE if one.id in fitted.names else BY_TAGS if names[one.id] else "",
+            named_by=sources.get(one.id, ""),
         )
         for one in fitted.tree.nodes.values()
     }
@@ -269,9 +284,11 @@ class _Clustering:
         if former is not None and (agreed := former_agreement(images.former, fitted.tree)):
             found = {"key": former.key, "seed": former.seed, **agreed}
             fitted = replace(fitted, metrics={**fitted.metrics, "former": found})
+        carried = Carried({}, []) if former is None else carried_names(former, images.former, fitted.tree)
+        report.notes += filter(None, [carried.note(report.run)])
         if again is not None:
             fitted = self._tried_again(images, fitted, again)
-        run = runtime.clusters.save(name, to_run(report, self.spec, images, fitted))
+        run = runtime.clusters.save(name, to_run(report, self.spec, images, fitted, carried.names))
         _described(report, run)
         runtime.catalog.ensure_indexes(name, {run.payload_field: "keyword"})
         with job.stage("writing", len(images.ids)) as advance:

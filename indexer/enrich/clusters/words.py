@@ -51,8 +51,8 @@ class NamingReport(Report):
     """What became of the nodes. ``words``: by node id the word that fits it best and its lift, also where
     tags name it. ``named``: how many are named by a word of the list.
 
-    ``by_tags``: nodes whose tags give them a name, which stays. ``images``: how many the centres are means
-    of.
+    ``by_tags``: nodes that have a name from their tags, or from people, which stays. ``images``: how many the
+    centres are means of.
     """
 
     category: str
@@ -74,9 +74,10 @@ class NamingReport(Report):
     def summary(self) -> str:
         if self.interrupted:
             return f"Interrupted: the nodes of {self.run} keep the names they have."
+        unnamed = sum(not name for name in self.names.values())
         return (
             f"{self.run}: {self.named} of {self.nodes} nodes named by {self.listed} words ({self.using}), "
-            f"{self.by_tags} by tags; without a name: {sum(not name for name in self.names.values())}."
+            f"{self.by_tags} by tags or people; without a name: {unnamed}."
         )
 
 

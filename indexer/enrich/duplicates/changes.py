@@ -14,6 +14,7 @@ from vitrine.indexer.enrich.duplicates.groups import arranged
 from vitrine.indexer.enrich.duplicates.pair_cache import PairCache
 from vitrine.indexer.enrich.duplicates.pictures import Pictures
 from vitrine.indexer.enrich.duplicates.store import replace_group
+from vitrine.services.artifacts.duplicate_changes import note
 from vitrine.services.artifacts.duplicates import (
     COPIES,
     RULE,
@@ -23,7 +24,8 @@ from vitrine.services.artifacts.duplicates import (
     Pair,
     ordered,
 )
-from vitrine.services.category.editor import ImageChanges
+from vitrine.services.category.changes.entries import Record, Undo
+from vitrine.services.category.changes.said import ImageChanges
 from vitrine.services.category.fields import QUALITY, SAID
 from vitrine.services.domain import Hit
 from vitrine.services.errors import BadRequest
@@ -42,21 +44,26 @@ class Deletable:
 
 @dataclass
 class Deleted:
-    """How many images were deleted, and how many that are kept got what people said about others."""
+    """How many images were deleted, and how many that are kept got what people said about others. ``undo``:
+    how this is taken back; None where nothing was deleted."""
 
     images: int = 0
     merged: int = 0
+    undo: Undo | None = None
 
 
-def keep(runtime: Runtime, category: str, group: str, id: str) -> DuplicateGroup:
-    """Keep this image of the group rather than what the policy chose; the others are compared with it. Raises
-    ``NotFound``, ``BadRequest``."""
+def keep(
+    runtime: Runtime, category: str, group: str, id: str, *, record: Record | None = None
+) -> DuplicateGroup:
+    """Keep this image of the group rather than what the policy chose; the others are compared with it.
+    ``record``: gets how this is taken back. Raises ``NotFound``, ``BadRequest``."""
     run = runtime.duplicates.get(category)
     found = run.group(group)
-    if id not in found.ids:
-        raise BadRequest(f"Image {id} is not in group {group}.", group=group, id=id)
+    _check_member(found, id)
     members = found.members if id == found.keep else _with_first(runtime, category, found, id)
     chosen = replace(found, members=members, chosen=True)
+    if record is not None:
+        note(record, run, found, chosen)
     replace_group(runtime, category, run, chosen)
     return chosen
 
@@ -72,17 +79,28 @@ def _with_first(runtime: Runtime, category: str, group: DuplicateGroup, id: str)
     return arranged(ids, range(len(ids)), cache)
 
 
-def dismiss(runtime: Runtime, category: str, group: str, ids: Sequence[str] = ()) -> int:
+def dismiss(
+    runtime: Runtime,
+    category: str,
+    group: str,
+    ids: Sequence[str] = (),
+    *,
+    record: Record | None = None,
+) -> int:
     """Note that these images are no duplicates of the rest of their group, nor of each other; without ``ids``
     the whole group is none.
 
-    Remembered for all later runs. How many pairs were dismissed. ``NotFound``, ``BadRequest``.
+    Remembered for all later runs. How many pairs were dismissed. ``record``: gets how this is taken back.
+    ``NotFound``, ``BadRequest``.
     """
     run = runtime.duplicates.get(category)
     found = run.group(group)
     pairs = pairs_of(found, ids)
+    left = found.without(set(ids) or set(found.ids))
+    if record is not None:
+        note(record, run, found, left, set(pairs) - runtime.duplicates.dismissed(category))
     runtime.duplicates.dismiss(category, pairs)  # before the group goes: a kill in between forgets nothing
-    replace_group(runtime, category, run, found.without(set(ids) or set(found.ids)))
+    replace_group(runtime, category, run, left)
     return len(pairs)
 
 
@@ -90,8 +108,7 @@ def pairs_of(group: DuplicateGroup, ids: Sequence[str] = ()) -> list[Pair]:
     """Return all pairs of a group, or those between ``ids`` and the rest of it. Raises ``BadRequest`` for an
     image that is not in it."""
     for id in ids:
-        if id not in group.ids:
-            raise BadRequest(f"Image {id} is not in group {group.id}.", group=group.id, id=id)
+        _check_member(group, id)
     chosen = set(ids)
     return [
         ordered(one, other)
@@ -108,17 +125,40 @@ def deletable(
     Groups whose image to keep is gone are left out, and so is an image without the one that it is a copy of.
     Raises ``NotFound``, and ``BadRequest`` where the groups were found by an earlier rule."""
     run = runtime.duplicates.get(category)
-    _check_rule(run, category)
+    check_rule(run, category)
     takes: dict[str, tuple[str, ...]] = {}
-    richer: list[str] = []
+    staying: list[str] = []
     for group in [run.group(id) for id in groups] if groups else run.groups:
         hits = runtime.vectors.retrieve(category, group.ids, with_payload=("width", "height"))
         there = {hit.id: hit for hit in hits if hit is not None}
         going = _going(group, there, kinds or COPIES)
         more = [member.id for member in going if _is_richer(member, group, there)]
         takes[group.id] = tuple(member.id for member in going if member.id not in more)
-        richer += more
-    return Deletable({id: ids for id, ids in takes.items() if ids}, tuple(richer))
+        staying += more
+    return Deletable({id: ids for id, ids in takes.items() if ids}, tuple(staying))
+
+
+def named(
+    runtime: Runtime, category: str, group: str, ids: Sequence[str], kept: str | None = None
+) -> Deletable:
+    """Return what would be deleted where a person names the images: these of a group, whatever they are to
+    the one that is kept (``kept``, if that is another than now). Raises ``NotFound``; ``BadRequest`` for
+    images that are not in the group, and for the one that is kept."""
+    run = runtime.duplicates.get(category)
+    check_rule(run, category)
+    found = run.group(group)
+    for id in ids:
+        _check_member(found, id)
+    if (kept or found.keep) in ids:
+        raise BadRequest(
+            "The image to keep cannot go: keep another first.", group=group, id=kept or found.keep
+        )
+    return Deletable({group: tuple(ids)})
+
+
+def _check_member(group: DuplicateGroup, id: str) -> None:
+    if id not in group.ids:
+        raise BadRequest(f"Image {id} is not in group {group.id}.", group=group.id, id=id)
 
 
 def _going(group: DuplicateGroup, there: Mapping[str, Hit], kinds: Collection[str]) -> list[Member]:
@@ -137,7 +177,9 @@ def _pixels(payload: Mapping[str, Any]) -> int:
     return int(payload.get("width", 0)) * int(payload.get("height", 0))
 
 
-def _check_rule(run: DuplicateRun, category: str) -> None:
+def check_rule(run: DuplicateRun, category: str) -> None:
+    """Raise ``BadRequest`` where the groups were found by an earlier rule: none of their images is
+    deleted."""
     if run.rule != RULE:
         raise BadRequest(
             f"The groups of {category!r} were found by an earlier version, which took pages that look "
@@ -146,20 +188,28 @@ def _check_rule(run: DuplicateRun, category: str) -> None:
 
 
 def delete(
-    runtime: Runtime, category: str, takes: Mapping[str, tuple[str, ...]], *, merge: bool = True
+    runtime: Runtime,
+    category: str,
+    takes: Mapping[str, tuple[str, ...]],
+    *,
+    merge: bool = True,
+    record: Record | None = None,
 ) -> Deleted:
     """Delete what ``deletable`` named, a group at a time: what people said of its images goes to the one that
-    is kept instead (unless not ``merge``), then their points go, then their files. Where that one is gone
-    meanwhile they are left alone."""
-    done = Deleted()
+    is kept instead (unless not ``merge``), then they go into the bin. Where that one is gone meanwhile they
+    are left alone. ``record``: is undone together with this."""
+    done, record = Deleted(), record or runtime.editor.record(category)
     for id, ids in takes.items():
         run = runtime.duplicates.get(category)
         group = run.group(id)
         gone: set[str] = set()
         for kept, copies in _by_original(group, ids).items():
             with runtime.catalog.writing(category):  # what is read of them must still be so when they go
-                gone |= _deleted(runtime, category, kept, copies, merge, done)
-        replace_group(runtime, category, run, group.without(gone))
+                gone |= _deleted(runtime, record, kept, copies, merge, done)
+        if gone:
+            note(record, run, group, group.without(gone))
+            replace_group(runtime, category, run, group.without(gone))
+    done.undo = record.undo
     return done
 
 
@@ -174,16 +224,17 @@ def _by_original(group: DuplicateGroup, ids: Sequence[str]) -> dict[str, list[st
 
 
 def _deleted(
-    runtime: Runtime, category: str, keep: str, ids: list[str], merge: bool, done: Deleted
+    runtime: Runtime, record: Record, keep: str, ids: list[str], merge: bool, done: Deleted
 ) -> set[str]:
+    category = record.category
     kept, *others = runtime.vectors.retrieve(category, [keep, *ids])
     if kept is None:
         return set()
     changes = said_of(kept.payload, [hit.payload for hit in others if hit is not None]) if merge else None
     if changes is not None:
-        runtime.editor.change(category, [kept.id], changes)  # durable before anything goes
+        runtime.editor.change(category, [kept.id], changes, record=record)  # durable before anything goes
         done.merged += 1
-    done.images += runtime.editor.delete(category, ids)
+    done.images += runtime.editor.delete(category, ids, record=record).changed
     return set(ids)
 
 

@@ -76,6 +76,7 @@ def make_map(
     runtime.maps.check_name(name)
     cat = runtime.catalog.get(category)
     spec = cat.encoder(using)
+    runtime.check_writable()
     report = MapReport(category, name, spec.name, options.method)
     job = Job(runtime, category, report, progress, stop)
     with job.running():

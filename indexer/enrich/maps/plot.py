@@ -23,7 +23,7 @@ from vitrine.services.extras import load_extra
 from vitrine.services.files import PLOTS, check_ending, writing
 from vitrine.services.images.contact_sheet import one_line
 from vitrine.services.runtime import Runtime
-from vitrine.services.search.searcher import CLUSTER_FIELD
+from vitrine.services.search.counts import CLUSTER_FIELD
 from vitrine.services.values.words import as_label
 
 MAX_THUMBNAILS = 500

@@ -12,8 +12,8 @@ from vitrine.services.category.filters import Conditions
 from vitrine.services.domain import Payload
 from vitrine.services.errors import BadRequest, UnknownField
 from vitrine.services.runtime import Runtime
+from vitrine.services.search.counts import CLUSTER_FIELD, count_values
 from vitrine.services.search.score_validity import explained, is_score
-from vitrine.services.search.searcher import CLUSTER_FIELD
 from vitrine.services.values.field_paths import field_path, path_keys, value_at
 
 Value = str | int | float | bool | None
@@ -86,7 +86,7 @@ def _ranks(runtime: Runtime, category: str, field: str) -> dict[object, int]:
     have come last."""
     if runtime.catalog.get(category).indexes.get(field) != "keyword" or not field.startswith(_LISTS):
         return {}
-    facets = runtime.searcher.facets(category, field, Conditions(), limit=_RANKED)
+    facets = count_values(runtime.searcher, category, field, Conditions(), limit=_RANKED)
     most = _COMMON * runtime.searcher.count(category)
     ranked = sorted(facets, key=lambda facet: facet.count >= most)
     return {facet.value: rank for rank, facet in enumerate(ranked)}

@@ -29,6 +29,7 @@ from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.rows import Columns, column_named, split_tags
 from vitrine.indexer.sources.tables import Table, open_table
 from vitrine.services.category.catalog import Category
+from vitrine.services.category.changes.entries import Edits, Record
 from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Hit, Payload
 from vitrine.services.errors import BadSource
@@ -38,6 +39,8 @@ from vitrine.services.values.delimited import find_any
 
 SCROLLED = 2_000
 """Images that are compared with the rows at a time."""
+MAX_UNDONE = 200_000
+"""Images that a table may change and still be undone: what it changed of them takes some 20 MB."""
 MAX_FIELDS = 1_000
 """Each score gets an index of its own, which makes every later write slower."""
 _IDENTITY: Mapping[JoinOn, tuple[str, ...]] = {
@@ -63,8 +66,9 @@ def annotate(
     manifest (indexer/sources/rows.py).
 
     Rows are counted and not applied where they are malformed, where others of the same name say something
-    else, and where several images have their name. Memory does not grow with the table or the category.
-    Ctrl-C and ``stop`` end it after the present page.
+    else, and where several images have their name. The report's ``undo`` takes back what was written, up to
+    ``MAX_UNDONE`` images, but not the kinds of columns that were asked for. Memory does not grow with the
+    table or the category. Ctrl-C and ``stop`` end it after the present page.
 
     ``NotFound`` (category), ``BadSource`` for a table that cannot be used at all, or has more than
     ``max_rows``.
@@ -134,15 +138,28 @@ class _Annotating:
 
     def _write(self, rows: Rows, advance: Advance) -> None:
         writer = PayloadWriter(self.runtime, self.category.name)
+        record = self.runtime.editor.record(self.category.name) if self._can_be_undone() else None
         try:
             for page in rows.pages(PAGE):
                 self.job.check()
-                self._write_page(writer, page)
+                self._write_page(writer, page, record)
                 advance(self.report.updated + self.report.unchanged + self.report.gone, self.report.images)
         finally:
             writer.flush()
+            self.report.undo = record.undo if record else None
 
-    def _write_page(self, writer: PayloadWriter, page: Mapping[str, Payload]) -> None:
+    def _can_be_undone(self) -> bool:
+        """Return whether what is written is noted, so that it can be taken back; the report says if not."""
+        if self.report.dry_run:
+            return False
+        if self.report.images > MAX_UNDONE:
+            self.report.notes.append(
+                f"It names more than {MAX_UNDONE:,} images, so that it cannot be undone."
+            )
+            return False
+        return True
+
+    def _write_page(self, writer: PayloadWriter, page: Mapping[str, Payload], record: Record | None) -> None:
         """Read, merge and write back the images of a page; nobody else of this process writes meanwhile."""
         name = self.category.name
         with writer.page():
@@ -155,6 +172,10 @@ class _Annotating:
                 for hit in hits
             }
             updates = {id: Change(change) for id, change in merged.items() if change}
+            if record is not None and updates:
+                record.save(
+                    Edits.between((hit.payload, hit.payload | merged[hit.id], hit.id) for hit in hits)
+                )
             written = len(updates) if self.options.dry_run else writer.write(updates)
         self.report.updated += written
         self.report.unchanged += len(hits) - len(updates)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vitrine.indexer.job.job import Report
+from vitrine.services.category.changes.entries import Undo, undo_json
 from vitrine.services.category.payload import unindexed_note
 from vitrine.services.values.words import counted
 
@@ -47,6 +48,8 @@ class AnnotateReport(Report):
     malformed_first: list[tuple[int, str]] = field(default_factory=list)
     unindexed: set[str] = field(default_factory=set)
     """Fields of columns that no filter finds."""
+    undo: Undo | None = None
+    """How it is taken back; None where nothing was changed."""
 
     @property
     def partial(self) -> bool:
@@ -61,6 +64,7 @@ class AnnotateReport(Report):
         return tree | {
             "malformed": {"rows": self.malformed, "first": first},
             "unindexed": sorted(self.unindexed),
+            "undo": undo_json(self.undo),
             "interrupted": self.interrupted,
             "seconds": self.stages,
         }

@@ -6,6 +6,7 @@ from __future__ import annotations
 from vitrine.services.artifacts.clusters import ROOT, ClusterRun, Node
 from vitrine.services.category.filters import Conditions
 from vitrine.services.runtime import Runtime
+from vitrine.services.search.counts import count_values
 from vitrine.services.vector_store.base import MAX_LIMIT
 
 
@@ -18,7 +19,7 @@ def node_counts(
     inside = _within(conditions, run, ROOT)
     found = {
         facet.value: facet.count
-        for facet in runtime.searcher.facets(category, run.payload_field, inside, limit=MAX_LIMIT)
+        for facet in count_values(runtime.searcher, category, run.payload_field, inside, limit=MAX_LIMIT)
     }
     if len(found) < MAX_LIMIT:
         return {id: found.get(id, 0) for id in wanted}

@@ -1,9 +1,10 @@
-"""Models that no graph is known for: torch's own, converted once by OpenVINO and kept on this machine.
+"""Models that no graph is known for: torch's own, converted once by OpenVINO and kept with the data.
 
     CACHE/converted/<digest>/model.xml, model.bin    the graph in float32, for every number format
     CACHE/converted/<digest>/converted.json          Converted; written last
 
-The digest is over the weights' revision, how pictures are fitted, and the versions of what converted it.
+The digest is over the weights' revision and how pictures are fitted. Where torch is installed, what other
+versions converted is made again; where it is not, it runs as it is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.encoders.compiled.choose import core_count
 from vitrine.services.encoders.compiled.encoder import OpenVinoEncoder
+from vitrine.services.encoders.compiled.library import import_openvino
 from vitrine.services.encoders.compiled.load import CONVOLUTIONAL_SLICE, SLICE, input_size
 from vitrine.services.encoders.compiled.proof_memory import installed_version
 from vitrine.services.encoders.compiled.tower import Streams, Tower, reads_pixels
@@ -43,12 +45,15 @@ _XML, _BIN, _NOTE = "model.xml", "model.bin", "converted.json"
 _EQUAL = 0.9999
 """Least cosine of a converted graph's vectors to torch's, on pictures of noise, alone and together."""
 _PACKAGES = ("vitrine", "openvino", "torch", "transformers")
+_FORMAT = 2
+"""Of what is kept. Up to 1 its place depended on the versions of the packages."""
 
 
 @dataclass(frozen=True)
 class Converted:
     """What is known of a converted model. ``bytes``: of the two files, which shows one that was cut off.
-    ``refused``: why it runs in torch instead; empty where it does not."""
+    ``refused``: why it runs in torch instead; empty where it does not. ``made_by``: the versions of the
+    packages that converted it."""
 
     dim: int = 0
     pooling: str | None = None
@@ -56,6 +61,7 @@ class Converted:
     rounds: bool = True
     bytes: tuple[int, int] = (0, 0)
     refused: str = ""
+    made_by: tuple[str, ...] = ()
 
 
 def load_converted(
@@ -65,11 +71,12 @@ def load_converted(
     by_torch: Callable[[], TransformersEncoder],
 ) -> OpenVinoEncoder | TransformersEncoder:
     """Return the converted encoder of a folder; ``by_torch`` loads it where that must be made first, and is
-    what is returned where it cannot be. A damaged copy is made again. ``loader`` has a cache."""
-    assert loader.cache is not None
-    preprocessing = loader.preprocessing or read_preprocessing(found.folder)
-    folder = loader.cache / "converted" / _digest(found.revision, preprocessing, loader.images_only)
+    what is returned where it cannot be. A copy that is damaged, or made by other versions, is made again.
+    ``loader`` has a cache."""
+    preprocessing, folder = _fitted(found, loader), _place(found, loader)
     known = _read(folder)
+    if known and known.made_by != _versions():
+        known = None
     if known and known.refused:
         return by_torch()
     model = _graph(folder, known) if known else None
@@ -78,11 +85,35 @@ def load_converted(
         try:
             model, known = _convert(encoder, input_size(preprocessing))
         except Exception as error:  # tracing and converting raise of all kinds
-            known = Converted(refused=because(error)[:200])
+            known = Converted(refused=because(error)[:200], made_by=_versions())
             _log.warning("%s runs in torch, because it is not converted: %s.", found.path, known.refused)
         _keep(folder, model, known)
         if model is None:
             return encoder
+    return _encoder(reference, found, loader, model, known)
+
+
+def load_kept(
+    reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader
+) -> OpenVinoEncoder | None:
+    """Return the encoder of a folder as it was converted where torch was, by whichever versions; None where
+    nothing of it is kept whole."""
+    if loader.cache is None:
+        return None
+    folder = _place(found, loader)
+    known = _read(folder)
+    model = _graph(folder, known) if known and not known.refused else None
+    return _encoder(reference, found, loader, model, known) if known and model is not None else None
+
+
+def _encoder(
+    reference: EncoderReference,
+    found: ResolvedModel,
+    loader: EncoderLoader,
+    model: ov.Model,
+    known: Converted,
+) -> OpenVinoEncoder:
+    preprocessing = _fitted(found, loader)
     spec = EncoderSpec(
         reference.name, reference.model, found.revision, known.dim, ("image",), preprocessing, known.pooling
     )
@@ -127,7 +158,13 @@ def _convert(encoder: TransformersEncoder, size: tuple[int, int]) -> tuple[ov.Mo
     exact = choose_model_precision("auto", "cpu", encoder.model) == "float32" and is_convolutional(
         encoder.model
     )
-    known = Converted(rows.shape[1], encoder.spec.pooling, is_convolutional(encoder.model), not exact, (0, 0))
+    known = Converted(
+        rows.shape[1],
+        encoder.spec.pooling,
+        is_convolutional(encoder.model),
+        rounds=not exact,
+        made_by=_versions(),
+    )
     return model, known
 
 
@@ -135,7 +172,7 @@ def _read(folder: Path) -> Converted | None:
     """Return what is known of a kept model; None where there is none that is whole."""
     try:
         tree = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
-        known = Converted(**{**tree, "bytes": tuple(tree["bytes"])})
+        known = Converted(**tree | {name: tuple(tree[name]) for name in ("bytes", "made_by")})
         sizes = known.bytes if known.refused else _sizes(folder)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -143,13 +180,14 @@ def _read(folder: Path) -> Converted | None:
 
 
 def _graph(folder: Path, known: Converted) -> ov.Model | None:
+    import_openvino()
     import openvino as ov
 
     try:
         model = ov.Core().read_model(folder / _XML)
         return model if model.output(0).get_partial_shape()[1] == known.dim else None
     except Exception as error:  # a damaged file; openvino raises RuntimeError and others
-        _log.warning("The converted model in %s is damaged and made again: %s.", folder, because(error))
+        _log.warning("The converted model in %s is damaged and not used: %s.", folder, because(error))
         return None
 
 
@@ -178,6 +216,18 @@ def _sizes(folder: Path) -> tuple[int, int]:
     return (folder / _XML).stat().st_size, (folder / _BIN).stat().st_size
 
 
-def _digest(revision: str, preprocessing: Preprocessing, images_only: bool) -> str:
-    identity = [revision, asdict(preprocessing), images_only, *map(installed_version, _PACKAGES)]
-    return hashlib.sha256(json.dumps(cast(Any, identity)).encode()).hexdigest()
+def _fitted(found: ResolvedModel, loader: EncoderLoader) -> Preprocessing:
+    """Return how pictures are fitted for a model."""
+    return loader.preprocessing or read_preprocessing(found.folder)
+
+
+def _place(found: ResolvedModel, loader: EncoderLoader) -> Path:
+    """Return the folder in which the conversion of a model is kept."""
+    assert loader.cache is not None
+    identity = [_FORMAT, found.revision, asdict(_fitted(found, loader)), loader.images_only]
+    digest = hashlib.sha256(json.dumps(cast(Any, identity)).encode()).hexdigest()
+    return loader.cache / "converted" / digest
+
+
+def _versions() -> tuple[str, ...]:
+    return tuple(map(installed_version, _PACKAGES))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrine.services.domain import Embeddings, EncoderSpec
+from vitrine.services.encoders.base import Begun
 from vitrine.services.encoders.compiled.tower import Tower
 from vitrine.services.encoders.precision import Precision, WantedPrecision, choose_precision
 from vitrine.services.encoders.preprocess import Pixels, fit
@@ -25,7 +26,7 @@ Tokenize = Callable[[Sequence[str]], NDArray[np.int64]]
 
 
 class OpenVinoEncoder:
-    """A StagedEncoder (services/encoders/batching.py) on one graph. Only ``prepare`` is thread-safe.
+    """A FedEncoder (services/encoders/batching.py) on one graph. Only ``prepare`` is thread-safe.
 
     ``image`` reads pixels (height, width, 3) uint8. ``rounds`` False: ``auto`` leaves the network in float32,
     where rounding moves its vectors too far. ``int8``: the same graph quantised, if there is one.
@@ -90,8 +91,12 @@ class OpenVinoEncoder:
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Embeddings:
         """As ``encode_images``, from images that ``prepare`` has fitted."""
+        return self.begin_pixels(pixels).rows()
+
+    def begin_pixels(self, pixels: Sequence[Pixels]) -> Begun:
+        """Begin with fitted images while earlier ones may still be under way."""
         tower = self._int8 if self.precision == "int8" and self._int8 is not None else self._image
-        return tower(pixels)
+        return tower.begin(pixels)
 
 
 class OpenVinoTextEncoder(OpenVinoEncoder):

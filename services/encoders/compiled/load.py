@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vitrine.services.domain import EncoderSpec, Preprocessing
 from vitrine.services.encoders.compiled.choose import core_count
 from vitrine.services.encoders.compiled.encoder import OpenVinoEncoder, OpenVinoTextEncoder
+from vitrine.services.encoders.compiled.library import return_memory
 from vitrine.services.encoders.compiled.tower import Streams, Tower, reads_pixels, weight_bytes
 from vitrine.services.encoders.folders.layout import read_layout
 from vitrine.services.encoders.graphs.weights import Weights
@@ -50,12 +51,16 @@ def load_graph(
     refuse_adapted(layout.path, weights.names)
     graph = maker.build(layout.config, weights, input_size(preprocessing), images_only=loader.images_only)
 
+    def release() -> None:
+        weights.release()
+        return_memory()
+
     def tower(model: ov.Model) -> Tower:
         largest = CONVOLUTIONAL_SLICE if graph.convolutional else SLICE
         few = _FEW if weight_bytes(model) > _LARGE else 0
         slices: Mapping[Precision, int] = {"float32": largest, "bfloat16": largest}
         streams = Streams(core_count(loader.threads), slices, {"float32": few})
-        return Tower(model, graph.dim, streams, weights.release)
+        return Tower(model, graph.dim, streams, release)
 
     image = tower(reads_pixels(graph.image, preprocessing))
     spec = EncoderSpec(

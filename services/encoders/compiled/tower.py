@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.services.domain import Embeddings, Preprocessing
+from vitrine.services.encoders.base import Begun, done
 from vitrine.services.encoders.precision import Precision
 
 if TYPE_CHECKING:
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
 _HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 """Of the parts of a quantised graph that are not in int8, too."""
+_PLACES = 2
+"""Passes a stream: the one that runs and the one that is next."""
+Inputs = Sequence[NDArray[Any]] | NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,17 @@ class Streams:
 
     ``few``: fewer inputs than this go one by one, until more have been asked for at once. OpenVINO packs a
     large network's weights once for single inputs and once more for several, as each kind is first met; a
-    process that answers queries then holds only the first, one that indexes only the second.
+    process that answers queries then holds only the first, one that indexes only the second. Until then there
+    is one stream: each further one holds the graph once more, 20 MB of a ViT-B/32 without its weights.
     """
 
     count: int
     slices: Mapping[Precision, int]
     few: Mapping[Precision, int] = field(default_factory=dict)
+
+    def at_once(self, precision: Precision, *, several: bool) -> int:
+        """Return how many passes run at once. ``several``: as in ``cut``."""
+        return 1 if self.few.get(precision, 0) and not several else self.count
 
     def cut(self, count: int, precision: Precision, *, several: bool) -> list[int]:
         """Return the sizes of the slices that ``count`` inputs go in: as many to each stream, alike in size.
@@ -55,8 +66,8 @@ class Streams:
 class Tower:
     """A graph with one input (n, ...) and one output (n, dim), run in slices on several streams.
 
-    Compiled in ``precision`` on the first call. Not thread-safe; a call releases the interpreter lock while
-    it computes.
+    Compiled in ``precision`` when it is first asked for anything. Not thread-safe; waiting for a pass
+    releases the interpreter lock.
     """
 
     def __init__(
@@ -69,9 +80,10 @@ class Tower:
         self._dim = dim
         self._streams = streams
         self._precision: Precision = "float32"
-        self._queue: Any = None
         self._several = False
-        self._rows: Embeddings = np.empty((0, dim), np.float32)
+        self._compiled = 0  # for so many passes at once
+        self._idle: list[Any] = []
+        self._under_way: deque[_Pass] = deque()
 
     @property
     def model(self) -> ov.Model:
@@ -84,53 +96,114 @@ class Tower:
 
     def round_to(self, precision: Precision) -> None:
         """Compute in this number format from now on; what was compiled for another is given up."""
-        if precision != self._precision:
-            self._precision, self._queue, self._several = precision, None, False
+        if precision == self._precision:
+            return
+        while self._under_way:
+            self._end_oldest()
+        self._precision, self._several, self._compiled, self._idle = precision, False, 0, []
 
-    def __call__(self, inputs: Sequence[NDArray[Any]] | NDArray[Any]) -> Embeddings:
+    def __call__(self, inputs: Inputs) -> Embeddings:
         """Return (n, dim) float32, row i for input i. All inputs have the same shape and type."""
+        return self.begin(inputs).rows()
+
+    def begin(self, inputs: Inputs) -> Begun:
+        """Start passes over all inputs, and return before the last of them have ended.
+
+        Each stream has a second pass waiting, so that none stands still while the next inputs are stacked;
+        where all places are taken this waits for the oldest pass, of whichever call.
+        """
         if not len(inputs):
-            return np.empty((0, self._dim), np.float32)
-        packs = self._queue is None
-        queue = self._compiled()
-        rows = self._rows = np.empty((len(inputs), self._dim), np.float32)
+            return done(np.empty((0, self._dim), np.float32))
         sizes = self._streams.cut(len(inputs), self._precision, several=self._several)
-        packs |= max(sizes) > 1 and not self._several
-        self._several |= max(sizes) > 1
-        ends = np.cumsum(sizes)
-        slices = [np.stack(list(inputs[end - size : end])) for size, end in zip(sizes, ends, strict=True)]
-        try:
-            for part, end in zip(slices, ends, strict=True):  # they are read in place, so the list keeps them
-                queue.start_async({0: part}, int(end) - len(part), share_inputs=True)
-        finally:
-            queue.wait_all()
-        self._rows = np.empty((0, self._dim), np.float32)
-        if packs and self._release:
+        several = self._several or max(sizes) > 1
+        packs = not self._compiled or several != self._several
+        self._compile(self._streams.at_once(self._precision, several=several))
+        self._several = several
+        task = _Task(np.empty((len(inputs), self._dim), np.float32), packs)
+        for end, size in zip(np.cumsum(sizes), sizes, strict=True):
+            part = np.stack(list(inputs[end - size : end]))
+            if not self._idle:
+                self._end_oldest()
+            request = self._idle.pop()
+            try:
+                request.start_async({0: part}, share_inputs=True)
+            except BaseException:
+                self._idle.append(request)
+                raise
+            task.left += 1
+            self._under_way.append(_Pass(request, part, task, int(end) - size))
+        return Begun(lambda: not task.left, partial(self._advance, task), partial(self._rows, task))
+
+    def _advance(self, task: _Task) -> None:
+        if task.left:
+            self._end_oldest()
+
+    def _rows(self, task: _Task) -> Embeddings:
+        while task.left:
+            self._end_oldest()
+        if task.error is not None:
+            raise task.error
+        if task.packs and self._release:
             self._release()
-        return rows
+            task.packs = False
+        return task.rows
 
-    def _compiled(self) -> Any:
-        if self._queue is None:
-            import openvino as ov
+    def _end_oldest(self) -> None:
+        """Wait for the pass that was started first, and keep its rows, or its error, where they belong."""
+        ended = self._under_way.popleft()
+        task = ended.task
+        try:
+            ended.request.wait()
+            found = ended.request.get_output_tensor(0).data
+            task.rows[ended.first : ended.first + len(found)] = found
+        except Exception as error:  # openvino raises RuntimeError and others
+            task.error = task.error or error
+        finally:
+            task.left -= 1
+            self._idle.append(ended.request)
 
-            compiled = ov.Core().compile_model(
-                self._model,
-                "CPU",
-                {
-                    "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
-                    "NUM_STREAMS": self._streams.count,
-                    "INFERENCE_NUM_THREADS": self._streams.count,
-                    # pinned threads stay on a core that other work has taken
-                    "ENABLE_CPU_PINNING": False,
-                },
-            )
-            self._queue = ov.AsyncInferQueue(compiled, self._streams.count)
-            self._queue.set_callback(self._take)
-        return self._queue
+    def _compile(self, count: int) -> None:
+        """Compile for ``count`` passes at once, unless that is done."""
+        if count == self._compiled:
+            return
+        while self._under_way:
+            self._end_oldest()
+        self._compiled, self._idle = 0, []  # given up first: both would hold packed weights
+        import openvino as ov
 
-    def _take(self, request: Any, first: int) -> None:
-        found = request.get_output_tensor(0).data
-        self._rows[first : first + len(found)] = found
+        compiled = ov.Core().compile_model(
+            self._model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
+                "NUM_STREAMS": count,
+                "INFERENCE_NUM_THREADS": count,
+                # pinned threads stay on a core that other work has taken
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+        self._idle = [compiled.create_infer_request() for _ in range(_PLACES * count)]
+        self._compiled = count
+
+
+@dataclass(eq=False)
+class _Task:
+    """The inputs of one call: their ``rows`` so far, how many passes are ``left``, and the first error."""
+
+    rows: Embeddings
+    packs: bool
+    left: int = 0
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Pass:
+    """A pass under way, over the inputs from ``first`` on. ``part`` is read in place, so it is kept."""
+
+    request: Any
+    part: NDArray[Any]
+    task: _Task
+    first: int
 
 
 def reads_pixels(model: ov.Model, preprocessing: Preprocessing) -> ov.Model:

@@ -23,6 +23,7 @@ from PIL import Image
 
 from vitrine.services.domain import Embeddings, EncoderSpec, Preprocessing
 from vitrine.services.encoders.batching import StagedEncoder
+from vitrine.services.encoders.compiled.library import import_openvino
 from vitrine.services.encoders.graphs.tensors import Tensors
 from vitrine.services.encoders.graphs.weights import Weights
 from vitrine.services.encoders.precision import choose_device
@@ -173,6 +174,7 @@ def coding_half(folder: Path, config: AutoencoderConfig) -> ov.Model:
     ModelUnavailable where weights are missing or of other shapes; KeyError, TypeError or ValueError where the
     arguments are not those of ours.
     """
+    import_openvino()
     from openvino import opset13 as ops
 
     from vitrine.services.encoders.graphs import layers

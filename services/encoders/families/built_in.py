@@ -87,6 +87,8 @@ class GraphFamily(EncoderFamily):
             return load_graph(reference, found, loader, self._maker)
         except ModelUnavailable as error:
             if not has_torch():
+                if kept := _kept(reference, found, loader):
+                    return kept
                 raise
             try:  # it may know what no graph does
                 return _by_torch(reference, found, loader)
@@ -107,6 +109,13 @@ def _by_torch(reference: EncoderReference, found: ResolvedModel, loader: Encoder
     return load_converted(reference, found, loader, lambda: load_transformers(reference, found, on_cpu))
 
 
+def _kept(reference: EncoderReference, found: ResolvedModel, loader: EncoderLoader) -> Encoder | None:
+    """Return what was converted where torch is installed, with the data that this process works on."""
+    from vitrine.services.encoders.compiled.convert import load_kept
+
+    return load_kept(reference, found, loader)
+
+
 class TransformersFamily(EncoderFamily):
     """Any vision or image-and-text model of transformers: ViT, DINOv2, CLIP, SigLIP and their relatives,
     among them the small CLIP model in data/demo-clip. Loads with torch, for training and for what no graph is
@@ -124,9 +133,12 @@ class TransformersFamily(EncoderFamily):
         if not has_torch():
             if choose_runtime(loader.runtime, loader.device) == "torch":
                 raise MissingExtra(WITHOUT_TORCH, extra="train", package="torch")
+            if kept := _kept(reference, found, loader):
+                return kept
             kind = read_layout(found.folder).config.get("model_type") or "model of an unknown kind"
             raise ModelUnavailable(
                 f"{found.path} is a {kind}, which runs only with torch and transformers: "
-                "pip install 'vitrine[train]'."
+                "pip install 'vitrine[train]'. A model of images alone that was used there once, with this "
+                "data folder, is kept in it (cache/runtime) and runs without them."
             )
         return _by_torch(reference, found, loader)

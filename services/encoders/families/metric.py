@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Protocol
 from PIL import Image
 
 from vitrine.services.domain import Embeddings, EncoderSpec
-from vitrine.services.encoders.batching import StagedEncoder
+from vitrine.services.encoders.base import Begun, done
+from vitrine.services.encoders.batching import FedEncoder, StagedEncoder
 from vitrine.services.encoders.families.embedder import Embedder, read_embedder
 from vitrine.services.encoders.families.metric_config import (
     EMBEDDER,
@@ -71,7 +72,15 @@ class MetricEncoder:
 
     def encode_pixels(self, pixels: Sequence[Pixels]) -> Embeddings:
         """As ``encode_images``, from images that ``prepare`` has fitted."""
-        return self._embedder.embed(self.trunk.encode_pixels(pixels))
+        return self.begin_pixels(pixels).rows()
+
+    def begin_pixels(self, pixels: Sequence[Pixels]) -> Begun:
+        """Begin with fitted images, while the trunk may still be at earlier ones if it can do so."""
+        trunk = self.trunk
+        begun = (
+            trunk.begin_pixels(pixels) if isinstance(trunk, FedEncoder) else done(trunk.encode_pixels(pixels))
+        )
+        return replace(begun, rows=lambda: self._embedder.embed(begun.rows()))
 
 
 def load_metric_encoder(

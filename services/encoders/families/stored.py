@@ -28,13 +28,15 @@ from vitrine.services.encoders.resolve import (
     resolve_folder,
 )
 from vitrine.services.errors import BadRequest, ModelUnavailable
-from vitrine.services.object_store.base import ObjectStore, list_keys
+from vitrine.services.object_store.base import ObjectStat, ObjectStore, list_keys
 from vitrine.services.object_store.keys import ENCODERS, check_key
 
 LAST = (CONFIG, OPEN_CLIP_CONFIG)
 """The config, one of them, is written after all other files: an encoder without it was never completely
 stored."""
-COMPANIONS = ("split.json", "report.*")
+REPORTS = ("report.json", "report.md", "curves.png", "worst.png", "reconstructions.png")
+"""What training writes for people to look at."""
+COMPANIONS = ("split.json", *REPORTS)
 """What travels along without being part of the encoder's revision."""
 _VERSION_DIGITS = 16
 _STALE_SECONDS = 3600.0
@@ -149,6 +151,17 @@ def fetch_stored(objects: ObjectStore, model: str, cache: Path) -> Path:
             f"The encoder {model} cannot be put into {folder}: check that this user may write there."
         )
     return folder
+
+
+def stored_reports(objects: ObjectStore, model: str) -> dict[str, ObjectStat]:
+    """Return what lies in the store of the reports on an encoder's training, by file name; nothing for a
+    model that is not stored."""
+    if not model.startswith(STORED):
+        return {}
+    prefix, version = _parse(model)
+    root = f"{prefix}/{version}/"
+    found = {stat.key.removeprefix(root): stat for stat in objects.list(root)}
+    return {name: found[name] for name in REPORTS if name in found}
 
 
 def delete_stored(objects: ObjectStore, model: str) -> None:

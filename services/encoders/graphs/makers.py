@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
 
+from vitrine.services.encoders.compiled.library import import_openvino
 from vitrine.services.encoders.graphs.graph import EncoderGraph, GraphMaker
 from vitrine.services.encoders.graphs.weights import Weights
 
@@ -66,6 +67,7 @@ class ByKey:
 def _build(
     file: str, config: Mapping[str, Any], weights: Weights, size: tuple[int, int], images_only: bool
 ) -> EncoderGraph:
+    import_openvino()
     builder = import_module(f"vitrine.services.encoders.graphs.{file}")
     return cast(EncoderGraph, builder.build(config, weights, size, images_only=images_only))
 

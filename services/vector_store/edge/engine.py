@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,19 +13,25 @@ from typing import IO, Any, Final, Protocol
 
 from vitrine.services.domain import CollectionSchema, Quantization
 from vitrine.services.errors import BadRequest, NotFound, VitrineError
+from vitrine.services.vector_store.changes import ChangeLog, Version
 from vitrine.services.vector_store.checks import check_extension
 from vitrine.services.vector_store.edge import read as edge_read
-from vitrine.services.vector_store.edge.collection import Collection, Write, engine_errors
+from vitrine.services.vector_store.edge.collection import UNFLUSHED, Collection, Write, engine_errors
+from vitrine.services.vector_store.edge.commits import Commits
+from vitrine.services.vector_store.edge.copied import copy_collection
 from vitrine.services.vector_store.edge.errors import from_engine, to_plain
 from vitrine.services.vector_store.edge.files import (
     CollectionFiles,
+    clear_leftovers,
     read_note,
     read_schemas,
     schema_from_plain,
     schema_plain,
 )
+from vitrine.services.vector_store.edge.filter import question_paths
 from vitrine.services.vector_store.edge.indexing.job import IndexingRun, remove_behind
-from vitrine.services.vector_store.edge.wire import Arrays, Header
+from vitrine.services.vector_store.edge.link.wire import Arrays, Header
+from vitrine.services.vector_store.engine_names import engine_path
 
 MAX_OPEN: Final = 20
 """Shards kept open: opening one takes 0.1 s and some threads."""
@@ -36,8 +42,11 @@ _WRITES: Final[dict[str, Callable[[Collection, Header, Arrays], Write]]] = {
     "set_payload": Collection.set_payload,
     "delete_payload": Collection.delete_payload,
     "delete": Collection.delete,
-    "flush": Collection.flush_all,
+    "flush": lambda collection, header, arrays: iter(()),
 }
+
+
+_REPAIRING: Final = ("upsert", "update_vectors", "delete")
 
 
 class Reply(Protocol):
@@ -77,28 +86,48 @@ class _Run:
 
 
 class Engine:
-    """Answers calls: reads at once; writes in ``work``, in their order by collection, one slice at a time."""
+    """Answers calls: reads at once; writes in ``work``, in their order by collection, one slice at a time.
 
-    def __init__(self, data: Path, *, min_free: int, lock_fd: int, auto_optimize: bool) -> None:
+    ``catalogue`` counts the changes of what ``read_schemas`` would find. ``source``: a folder that is only
+    read, whose collections are copied to ``data`` when they are first opened.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        min_free: int,
+        lock_fd: int,
+        auto_optimize: bool,
+        wake: Callable[[], None],
+        source: Path | None = None,
+    ) -> None:
+        """``wake``: called from another thread when ``work`` has something to do."""
+        self.catalogue = 0
         self._data = data
+        self._source = source
         self._min_free = min_free
         self._lock_fd = lock_fd
         self._auto_optimize = auto_optimize
-        self._schemas, self._damaged = read_schemas(data)
+        clear_leftovers(data)
+        self._schemas, self._damaged = read_schemas(source or data)
+        self._faulty: set[str] = set()
         self._open: OrderedDict[str, Collection] = OrderedDict()
+        self._changes: defaultdict[str, ChangeLog] = defaultdict(ChangeLog)
         self._writes: dict[str, deque[_Task]] = {}
         self._batches: deque[_Task] = deque()
         self._runs: dict[str, _Run] = {}
+        self._commits = Commits(wake)
         self._turn = 0
 
     def call(self, header: Header, arrays: Arrays, reply: Reply) -> None:
         """Answer a call, now or later."""
         op, name = header["op"], header.get("collection", "")
+        if op in _REPAIRING:
+            self._faulty.discard(name)  # the next read of what is damaged still will say so
         if op in _WRITES:
             self._enqueue(
-                name,
-                self._write(name, op, header, arrays),
-                self._tell(reply, name, last=header.get("flush", True)),
+                name, self._write(name, op, header, arrays), self._tell_when_durable(reply, name, header)
             )
         elif op == "extend":
             wanted = schema_from_plain(header["schema"])
@@ -111,22 +140,25 @@ class Engine:
             self._enqueue(name, self._drop(name), self._tell(reply))
         elif op == "optimize":
             self._enqueue(name, self._optimize(name, reply, wait=header["wait"]), self._tell_failure(reply))
-        elif op == "query" and len(header["queries"]) > _QUERIES_AT_ONCE:
-            self._batches.append(self._batch(name, header, arrays, reply))
+        elif fields := self._lacking(name, header):
+            self._enqueue(name, self._index(name, fields), self._then_ask(op, name, header, arrays, reply))
         else:
-            self._answer(op, name, header, arrays, reply)
+            self._ask(op, name, header, arrays, reply)
 
     # Turns
     # --------------------------------------------------------------------------------------------------------
 
     def has_work(self) -> bool:
         """Return whether ``work`` has something to do."""
-        return bool(self._runnable())
+        return self._commits.has_work() or bool(self._runnable())
 
-    def work(self) -> None:
-        """Do one slice of whatever is next."""
+    def work(self, *, idle: bool) -> None:
+        """Do one slice of whatever is next. ``idle``: nobody has asked for anything for a while."""
+        self._commits.step()
         runnable = self._runnable()
         if not runnable:
+            if idle:
+                self._flush_one()
             return
         self._turn += 1
         task = runnable[self._turn % len(runnable)]
@@ -163,18 +195,51 @@ class Engine:
     def _enqueue(self, name: str, steps: Write, end: Callable[[VitrineError | None], None]) -> None:
         self._writes.setdefault(name, deque()).append(_Task(steps, end))
 
-    def _tell(
-        self, reply: Reply, name: str | None = None, *, last: bool = True
-    ) -> Callable[[VitrineError | None], None]:
-        """Return the end of a task that answers ``reply``. ``last=False``: more of the same is to come, so
-        that an index built now would be outdated at once."""
+    def _tell(self, reply: Reply, name: str | None = None) -> Callable[[VitrineError | None], None]:
+        """Return the end of a task that answers ``reply``, of something that is durable by then."""
 
         def end(error: VitrineError | None) -> None:
             _end(reply, error)
             if name is not None:
-                self._after_write(name, last)
+                self._after_write(name, last=True)
 
         return end
+
+    def _tell_when_durable(
+        self, reply: Reply, name: str, header: Header
+    ) -> Callable[[VitrineError | None], None]:
+        """Return the end of a write that answers ``reply`` once it is durable; at once where the caller says
+        that it will ask for that later."""
+        durable: bool = header.get("flush", True)
+
+        def end(error: VitrineError | None) -> None:
+            collection = self._open.get(name)
+            if error is not None or not durable or collection is None:
+                _end(reply, error)
+            else:
+                points = collection.points
+                self._commits.add(collection.log, lambda failed: self._durable(reply, name, points, failed))
+            # while more of the same is to come, an index built now would be outdated at once
+            self._after_write(name, last=durable)
+
+        return end
+
+    def _durable(self, reply: Reply, name: str, points: int, failed: VitrineError | None) -> None:
+        collection = self._open.get(name)
+        if failed is None and collection is not None:
+            with contextlib.suppress(OSError):  # the note may say too few
+                collection.acknowledge(points)
+        elif failed is not None:
+            self._forget(name, failed)
+        _end(reply, failed)
+
+    def _flush_one(self) -> None:
+        """Flush one of the collections that have more than a little to replay, since nobody is kept
+        waiting."""
+        for name, collection in self._open.items():
+            if collection.unflushed > UNFLUSHED // 10 and name not in self._runs:
+                self._enqueue(name, collection.flushed(), self._tell(_Silent(), name))
+                return
 
     def _tell_failure(self, reply: Reply) -> Callable[[VitrineError | None], None]:
         return lambda error: None if error is None else reply.fail(error)
@@ -187,9 +252,13 @@ class Engine:
             self._open.move_to_end(name)
             return self._open[name]
         self._check_known(name)
+        if self._source is not None:
+            copy_collection(self._source, self._data, name)
         CollectionFiles(self._data, name).wipe_leftovers()
         self._close_idle()
-        self._open[name] = Collection(self._data, self._schemas[name], min_free=self._min_free)
+        self._open[name] = Collection(
+            self._data, self._schemas[name], min_free=self._min_free, changes=self._changes[name]
+        )
         return self._open[name]
 
     def _check_known(self, name: str) -> None:
@@ -216,8 +285,11 @@ class Engine:
         name = wanted.name
         if name not in self._schemas and name not in self._damaged and create:
             self._close_idle()
-            self._open[name] = Collection.create(self._data, wanted, min_free=self._min_free)
+            self._open[name] = Collection.create(
+                self._data, wanted, min_free=self._min_free, changes=self._changes[name]
+            )
             self._schemas[name] = wanted
+            self.catalogue += 1
             return
         collection = self._collection(name)
         present = collection.schema
@@ -229,12 +301,14 @@ class Engine:
         if merged != collection.schema:
             yield from collection.extend(merged)
             self._schemas[name] = merged
+            self.catalogue += 1
         yield
 
     def _quantize(self, name: str, quantization: Quantization | None) -> Write:
         collection = self._collection(name)
         collection.quantize(quantization)
         self._schemas[name] = collection.schema
+        self.catalogue += 1
         yield
 
     def _drop(self, name: str) -> Write:
@@ -244,6 +318,9 @@ class Engine:
         remove_behind(CollectionFiles(self._data, name).discard())
         self._schemas.pop(name, None)
         self._damaged.pop(name, None)
+        self._faulty.discard(name)
+        self._changes.pop(name, None)
+        self.catalogue += 1
         yield
 
     def _write(self, name: str, op: str, header: Header, arrays: Arrays) -> Write:
@@ -255,12 +332,50 @@ class Engine:
             return
         if collection.broken:
             self._forget(name, from_engine(RuntimeError("a write failed while it was indexed"), name))
-        elif last and self._auto_optimize and name not in self._runs and collection.needs_indexing():
+            return
+        if collection.unflushed > UNFLUSHED and name not in self._runs:
+            self._enqueue(name, collection.flushed(), self._tell_failure(_Silent()))
+        if last and self._auto_optimize and name not in self._runs and collection.needs_indexing():
             silent = _Silent()
             self._enqueue(name, self._optimize(name, silent, wait=True), self._tell_failure(silent))
 
     # Reads
     # --------------------------------------------------------------------------------------------------------
+
+    def _lacking(self, name: str, header: Header) -> set[str]:
+        """Return the fields whose index the question is the first to need."""
+        paths = question_paths(header)
+        if not paths:
+            return set()
+        try:
+            with engine_errors(name):
+                collection = self._collection(name)
+        except VitrineError:  # the question is asked, and told why
+            return set()
+        return {field for field in collection.lacking if engine_path(field) in paths}
+
+    def _index(self, name: str, fields: set[str]) -> Write:
+        yield from self._collection(name).index(fields)
+
+    def _then_ask(
+        self, op: str, name: str, header: Header, arrays: Arrays, reply: Reply
+    ) -> Callable[[VitrineError | None], None]:
+        """Return the end of a task after which the question can be answered."""
+
+        def end(error: VitrineError | None) -> None:
+            if error is None:
+                self._ask(op, name, header, arrays, reply)
+            else:
+                reply.fail(error)
+            self._after_write(name, last=False)
+
+        return end
+
+    def _ask(self, op: str, name: str, header: Header, arrays: Arrays, reply: Reply) -> None:
+        if op == "query" and len(header["queries"]) > _QUERIES_AT_ONCE:
+            self._batches.append(self._batch(name, header, arrays, reply))
+        else:
+            self._answer(op, name, header, arrays, reply)
 
     def _answer(self, op: str, name: str, header: Header, arrays: Arrays, reply: Reply) -> None:
         try:
@@ -268,6 +383,7 @@ class Engine:
                 answer = self._read(op, name, header, arrays)
         except VitrineError as error:
             if error.code == "store_damaged":
+                self._faulty.add(name)  # some of it may still be read; whoever asks for its state is told
                 self._forget(name, error)
             reply.fail(error)
         else:
@@ -278,18 +394,26 @@ class Engine:
             damaged = {name: to_plain(error) for name, error in self._damaged.items()}
             schemas = [schema_plain(schema) for schema in self._schemas.values()]
             return {"schemas": schemas, "damaged": damaged}, []
+        if op == "pulse":
+            return {}, []
+        if op == "changes":
+            self._check_known(name)
+            since = header["since"] and Version(*header["since"])
+            changes = self._changes[name].since(since, complete=True)
+            return {"version": list(changes.version), "ids": changes.ids}, []
         if op in ("count", "info") and not header.get("filter") and name not in self._open:
             self._check_known(name)
-            known = read_note(CollectionFiles(self._data, name))
+            known = read_note(CollectionFiles(self._source or self._data, name))
             if known is not None:
-                return {"count": known.points, **asdict(known), "status": "green"}, []
+                return {"count": known.points, **asdict(known), "status": self._status(name)}, []
         collection = self._collection(name)
         if op == "query":
             queries = list(_queries(header, arrays))
             found = edge_read.answers(collection.shard, collection.schema, queries, collection.reach)
             return edge_read.pack(found, [query["with_vectors"] for query in header["queries"]])
         if op == "retrieve":
-            found = [edge_read.fetch(collection.shard, header["ids"], header)]
+            hits = edge_read.fetch(collection.shard, header["ids"], header)
+            found = [edge_read.whole(collection.shard, collection.schema, header, hits)]
             return edge_read.pack(found, [header["with_vectors"]])
         if op == "scroll":
             page, position = edge_read.scroll(collection.shard, collection.schema, header)
@@ -303,9 +427,14 @@ class Engine:
         if op == "missing":
             return {"ids": collection.missing(header["ids"])}, []
         if op == "info":
-            status = "indexing" if name in self._runs else "green"
-            return {"points": collection.points, "indexed": collection.indexed(), "status": status}, []
+            points, indexed = collection.points, collection.indexed()
+            return {"points": points, "indexed": indexed, "status": self._status(name)}, []
         raise BadRequest(f"The engine process does not know {op!r}.")
+
+    def _status(self, name: str) -> str:
+        if name in self._faulty:
+            return "damaged"
+        return "indexing" if name in self._runs else "green"
 
     def _batch(self, name: str, header: Header, arrays: Arrays, reply: Reply) -> _Task:
         """Return a task that answers many queries, some at a time, so that other callers come in between."""

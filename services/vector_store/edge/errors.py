@@ -16,7 +16,7 @@ from vitrine.services.errors import (
     UnknownField,
     UnknownVector,
     VitrineError,
-    remedy,
+    rebuilt,
 )
 
 _BY_TEXT: tuple[tuple[str, type[VitrineError]], ...] = (
@@ -33,15 +33,17 @@ _BY_TEXT: tuple[tuple[str, type[VitrineError]], ...] = (
     ("failed to parse", BadRequest),
     ("failed to convert", BadRequest),
 )
+_DAMAGE = ("is out of bounds", "offset out of bounds", "failed to decode value", "failed to decompress")
+"""What the engine says where a file of the shard is not as it was written."""
 
 
 def from_engine(error: BaseException, collection: str) -> VitrineError:
     """Return our error for one that the engine raised. Its panics are not an ``Exception``: the shard behind
     it cannot be trusted."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if type(error).__name__ == "PanicException":
+    if type(error).__name__ == "PanicException" or any(part in text.lower() for part in _DAMAGE):
         return StoreDamaged(
-            f"The engine gave up on collection {collection!r} ({text[:500]}). {remedy(collection)}",
+            f"The engine gave up on collection {collection!r} ({text[:500]}). {rebuilt(collection)}",
             collection=collection,
         )
     known = next((cls for part, cls in _BY_TEXT if part in text.lower()), Unavailable)

@@ -1,7 +1,8 @@
 """The files around the engine's shards.
 
 ```
-<data>/lock                                    who owns the folder
+<data>/lock                                    who owns the folder, and where it listens
+<data>/engine.sock, engine.log                 where the engine listens, and what it had to say
 <data>/trash/                                  dropped folders on their way out
 <data>/collections/<name>/collection.json      the schema; without it a creation did not finish
 <data>/collections/<name>/points.json          points acknowledged at least
@@ -22,13 +23,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import quote, unquote
 
 import orjson
 
-from vitrine.services.domain import CollectionSchema, VectorSpec
-from vitrine.services.errors import BadRequest, StorageFull, StoreDamaged, remedy
+from vitrine.services.domain import CollectionSchema, IndexKind, Quantization, VectorSpec
+from vitrine.services.errors import BadRequest, StorageFull, StoreDamaged, rebuilt
 from vitrine.services.files import sync
 
 MEGABYTE = 1 << 20
@@ -50,10 +51,10 @@ def write_json(path: Path, value: object, *, durable: bool = True) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return the file's value; None if it is absent, empty or cut short."""
+    """Return the file's value; None if it is absent, empty or cut short, or cannot be read at all."""
     try:
         return orjson.loads(path.read_bytes())
-    except (FileNotFoundError, orjson.JSONDecodeError):
+    except (OSError, orjson.JSONDecodeError):
         return None
 
 
@@ -62,6 +63,12 @@ def sync_tree(folder: Path) -> None:
     for path in [folder, *folder.rglob("*")]:
         if path.is_dir() or path.is_file():
             sync(path)
+
+
+def sync_folders(folder: Path) -> None:
+    """Make the names of all files below the folder durable, which a sync of the files alone does not."""
+    for above, _, _ in os.walk(folder):
+        sync(above)
 
 
 def folder_name(collection: str) -> str:
@@ -148,7 +155,7 @@ class CollectionFiles:
         if not isinstance(name, str) or not (self.folder / name).is_dir():
             raise StoreDamaged(
                 f"Collection {self.name!r} has lost the pointer to its current shard, or the shard. "
-                f"{remedy(self.name)}",
+                f"{rebuilt(self.name)}",
                 collection=self.name,
                 folder=str(self.folder),
             )
@@ -174,6 +181,7 @@ class CollectionFiles:
     def write_schema(self, schema: CollectionSchema) -> None:
         """Keep the schema: from the first time on, the collection exists."""
         write_json(self.folder / "collection.json", schema_plain(schema))
+        sync(self.folder.parent)
 
     def write_points(self, points: int, *, durable: bool) -> None:
         """Note how many points must be there at the next open.
@@ -208,24 +216,25 @@ def schema_plain(schema: CollectionSchema) -> dict[str, Any]:
 
 
 def schema_from_plain(plain: dict[str, Any]) -> CollectionSchema:
-    """Return the schema that ``schema_plain`` wrote."""
-    return CollectionSchema(
-        plain["name"],
-        tuple(VectorSpec(name, dim) for name, dim in plain["vectors"]),
-        plain["indexes"],
-        plain.get("quantization"),  # collections of version 0.5 and before have none
-    )
+    """Return the schema that ``schema_plain`` wrote. ``LookupError``, ``TypeError`` or ``ValueError`` where
+    it is anything else: no other collection may suffer from what a damaged one says."""
+    vectors = tuple(VectorSpec(name, dim) for name, dim in plain["vectors"])
+    indexes, quantization = dict(plain["indexes"]), plain.get("quantization")  # version 0.5 wrote none
+    if not all(isinstance(vector.name, str) and isinstance(vector.dim, int) for vector in vectors):
+        raise ValueError("a vector is not a name and a dimension")
+    if not set(indexes.values()) <= set(get_args(IndexKind)):
+        raise ValueError("an index is of no known kind")
+    if quantization not in (None, *get_args(Quantization)):
+        raise ValueError("the quantization is unknown")
+    return CollectionSchema(plain["name"], vectors, indexes, quantization)
 
 
 def read_schemas(data: Path) -> tuple[dict[str, CollectionSchema], dict[str, StoreDamaged]]:
-    """Return every collection's schema by name, and an error for each that has none to read. Folders whose
-    creation did not finish are removed."""
-    (data / "collections").mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(data / "trash", ignore_errors=True)
+    """Return every collection's schema by name, and an error for each that has none to read. Changes
+    nothing."""
     schemas, damaged = {}, {}
-    for folder in sorted(path for path in (data / "collections").iterdir() if path.is_dir()):
-        if not (folder / "collection.json").exists() and not (folder / "points.json").exists():
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in _folders(data):
+        if _is_unfinished(folder):
             continue
         name = unquote(folder.name)
         try:
@@ -234,9 +243,32 @@ def read_schemas(data: Path) -> tuple[dict[str, CollectionSchema], dict[str, Sto
                 raise ValueError("it is another collection's")
             schemas[name] = schema
         except (LookupError, TypeError, ValueError):
-            message = f"The schema of collection {name!r} is lost or damaged. {remedy(name)}"
+            message = f"The schema of collection {name!r} is lost or damaged. {rebuilt(name)}"
             damaged[name] = StoreDamaged(message, collection=name, folder=str(folder))
     return schemas, damaged
+
+
+def clear_leftovers(data: Path) -> None:
+    """Remove what is on its way out, and folders whose creation did not finish. The folder's lock must be
+    held."""
+    (data / "collections").mkdir(parents=True, exist_ok=True)
+    for folder in (data, data.parent, data.parent.parent):  # the data directory may be new, too
+        sync(folder)
+    shutil.rmtree(data / "trash", ignore_errors=True)
+    for folder in _folders(data):
+        if _is_unfinished(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders(data: Path) -> list[Path]:
+    try:
+        return sorted(path for path in (data / "collections").iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def _is_unfinished(folder: Path) -> bool:
+    return not (folder / "collection.json").exists() and not (folder / "points.json").exists()
 
 
 # What a closed collection knew of itself
@@ -247,7 +279,7 @@ def read_schemas(data: Path) -> tuple[dict[str, CollectionSchema], dict[str, Sto
 class Closed:
     """What a collection held when it was closed: ``points``, exact; ``indexed``: vectors under HNSW. While
     files are as they were then, it need not be opened to tell: opening maps hundreds of megabytes and takes
-    half a second of processor time."""
+    up to half a second of processor time."""
 
     points: int
     indexed: int

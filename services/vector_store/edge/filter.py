@@ -3,11 +3,13 @@ own objects. Runs in the engine process."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vitrine.services.errors import BadRequest
 from vitrine.services.vector_store.edge.lib import edge
+from vitrine.services.vector_store.edge.link.wire import Header
+from vitrine.services.vector_store.engine_names import engine_path
 
 Plain = dict[str, Any]
 
@@ -18,6 +20,34 @@ def to_edge(plain: Plain | None, *, without: tuple[str, ...] = ()) -> Any:
         return None
     given = _filter(plain or {})
     return edge.Filter(must=[given], must_not=[edge.HasIdCondition(set(without))]) if without else given
+
+
+def question_paths(header: Header) -> set[str]:
+    """Return the path, as the engine writes it, of each field that a question filters, orders or counts
+    by."""
+    questions = header.get("queries", [header])
+    filtered = {path for question in questions for path in filter_paths(question.get("filter"))}
+    return filtered | {engine_path(question["field"]) for question in questions if question.get("field")}
+
+
+def filter_paths(plain: Plain | None, prefix: str = "") -> Iterator[str]:
+    """Yield the path of each field that a filter names; inside of a nested one ``key[].inner``."""
+    clauses = [(plain or {}).get(name) for name in ("must", "should", "must_not")]
+    least = (plain or {}).get("min_should")
+    for clause in [*clauses, least and least["conditions"]]:
+        for condition in clause or ():
+            yield from _condition_paths(condition, prefix)
+
+
+def _condition_paths(plain: Plain, prefix: str) -> Iterator[str]:
+    named = plain if "key" in plain else plain.get("is_empty") or plain.get("is_null") or {}
+    if "key" in named:
+        yield prefix + named["key"]
+    elif "nested" in plain:
+        key = plain["nested"]["key"].removesuffix("[]")
+        yield from filter_paths(plain["nested"]["filter"], f"{prefix}{key}[].")
+    else:
+        yield from filter_paths(plain, prefix)
 
 
 def _filter(plain: Plain) -> Any:

@@ -4,13 +4,14 @@ the caller's process."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from vitrine.services.domain import CollectionSchema, Embedding, Fuse, Hit, Near, OrderBy, Query
+from vitrine.services.domain import CollectionSchema, Embedding, Fields, Fuse, Hit, Near, OrderBy, Query
+from vitrine.services.errors import StoreDamaged
 from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.checks import check_names, check_query
-from vitrine.services.vector_store.edge.wire import Arrays, Header
-from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
+from vitrine.services.vector_store.edge.link.wire import Arrays, Header
+from vitrine.services.vector_store.engine_names import engine_filter, engine_selection
 from vitrine.services.vector_store.fields import check_filter
 from vitrine.services.vector_store.ranked import as_near
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Plain = dict[str, Any]
+ROUNDED: Final = 0.01
+"""How far from 1 the length of a stored vector may be; float16 stays within a tenth of it."""
 
 
 def filter_plain(schema: CollectionSchema, filter: Filter | None) -> Plain | None:
@@ -28,9 +31,7 @@ def filter_plain(schema: CollectionSchema, filter: Filter | None) -> Plain | Non
     return engine_filter(filter)
 
 
-def selection(
-    schema: CollectionSchema, with_payload: bool | tuple[str, ...], with_vectors: Sequence[str]
-) -> Plain:
+def selection(schema: CollectionSchema, with_payload: Fields, with_vectors: Sequence[str]) -> Plain:
     """Return what the engine is to return of each point. ``UnknownVector`` if the collection lacks a named
     vector."""
     check_names(schema, with_vectors)
@@ -76,7 +77,14 @@ def _float32(vectors: Iterable[Embedding]) -> list[NDArray[np.float32]]:
 def _unit_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     import numpy as np
 
-    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    sound = np.abs(lengths - 1.0) <= ROUNDED
+    if not sound.all():  # NaN too
+        raise StoreDamaged(
+            f"{int((~sound).sum())} of {len(matrix)} vectors are not as they were stored. "
+            "`vitrine check --repair` computes them again."
+        )
+    matrix /= lengths
     return matrix
 
 
@@ -86,10 +94,8 @@ def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:
     for (index, name, rows), matrix in zip(header["blocks"], arrays, strict=True):
         for row, vector in zip(rows, _unit_rows(matrix), strict=True):
             vectors[index][row][name] = vector
+    payloads = iter(header["texts"])
     return [
-        [
-            Hit(id, score, own_payload(payload or {}), named)
-            for (id, score, payload), named in zip(answer, of_answer, strict=True)
-        ]
+        [Hit(id, score, next(payloads), named) for (id, score), named in zip(answer, of_answer, strict=True)]
         for answer, of_answer in zip(header["answers"], vectors, strict=True)
     ]

@@ -9,8 +9,9 @@ from vitrine.services.vector_store.edge.lib import edge
 from vitrine.services.vector_store.edge.shard import OVERSAMPLING
 from vitrine.services.vector_store.ranked import BREADTH
 
-_TOGETHER: Final = 192
-_LEAST: Final = 32
+_TOGETHER: Final = 320
+_LEAST: Final = 64
+_FILTERED: Final = 96
 _FEW_GRAPHS: Final = 4
 _ACORN_BELOW: Final = 0.4
 
@@ -23,6 +24,9 @@ class Reach:
     ``acorn``: filters that leave less than 40 % also follow the neighbours of neighbours. Without it a graph
     finds 0.84 to 0.91 of what such a filter leaves of the nearest at 24 candidates, with it 0.995; it takes
     about three times as long, which many graphs cannot afford: they ask for more candidates instead.
+
+    64 candidates of each are the fewest: of a million points in ten graphs they find 0.984 of the nearest,
+    32 of each 0.967 for the same processor time, and 96 of each 0.990 for a quarter more.
     """
 
     plain: int = BREADTH
@@ -35,7 +39,7 @@ class Reach:
         graphs = max(1, int(shard.info().segments_count) - 1)  # one segment takes what is written
         plain = min(BREADTH, max(_LEAST, _TOGETHER // graphs))
         few = graphs <= _FEW_GRAPHS
-        return cls(plain, plain if few else BREADTH, few)
+        return cls(plain, plain if few else max(plain, _FILTERED), few)
 
     def params(self, *, filtered: bool, depth: int) -> Any:
         """Return the engine's settings of a search for ``depth`` hits.

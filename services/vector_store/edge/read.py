@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from vitrine.services.domain import CollectionSchema
+from vitrine.services.errors import StoreDamaged
 from vitrine.services.vector_store.edge.filter import Plain, to_edge
 from vitrine.services.vector_store.edge.lib import edge
+from vitrine.services.vector_store.edge.link.wire import Arrays, Header
 from vitrine.services.vector_store.edge.reach import Reach
-from vitrine.services.vector_store.edge.wire import Arrays, Header
-from vitrine.services.vector_store.engine_names import engine_path
+from vitrine.services.vector_store.engine_names import engine_path, payload_json
 from vitrine.services.vector_store.ordered import OrderedListing, Value
 from vitrine.services.vector_store.ranked import Asked, deep, fused, quick
 
@@ -33,6 +34,10 @@ class Found:
     vectors: dict[str, list[float]]
 
 
+_OF_EVERY_IMAGE: Final = "media_type"
+"""A field that collections of categories have, and every point of theirs; others may have empty points."""
+
+
 def answers(
     shard: Any, schema: CollectionSchema, queries: Sequence[tuple[Plain, Arrays]], reach: Reach
 ) -> list[list[Found]]:
@@ -49,9 +54,30 @@ def answers(
     together = [request for request in firsts if request is not None]
     points = iter(shard.query_batch(edge.QueryBatchRequest(together)) if together else ())
     return [
-        _answer(shard, schema, plain, found, None if first is None else next(points))
+        whole(
+            shard,
+            schema,
+            plain,
+            _answer(shard, schema, plain, found, None if first is None else next(points)),
+        )
         for (plain, _), found, first in zip(queries, searches, firsts, strict=True)
     ]
+
+
+def whole(shard: Any, schema: CollectionSchema, plain: Plain, found: list[Found]) -> list[Found]:
+    """Return the hits. ``StoreDamaged`` where one has no payload, as a shard of damaged files hands them out:
+    every point of a category was given one."""
+    wanted = plain["with_payload"] if _OF_EVERY_IMAGE in schema.indexes else None
+    empty = [hit.id for hit in found if not hit.payload] if wanted else []
+    if empty and isinstance(wanted, list):  # these may have none of the fields that were asked for
+        empty = [str(one.id) for one in shard.retrieve(empty, True, False) if not one.payload]
+    if empty:
+        raise StoreDamaged(
+            f"{len(empty)} of {len(found)} points have lost what was stored of them, such as {empty[0]}. "
+            "`vitrine check --repair` brings back what can be.",
+            ids=empty[:100],
+        )
+    return found
 
 
 def _searches(shard: Any, plain: Plain, arrays: Arrays, reach: Reach) -> list[_Search]:
@@ -85,7 +111,7 @@ def _random(shard: Any, plain: Plain) -> list[Found]:
         limit=plain["limit"],
         offset=0,
         filter=to_edge(plain["filter"], without=tuple(plain["exclude"])),
-        with_payload=plain["with_payload"],
+        with_payload=_selected(plain),
         with_vector=plain["with_vectors"] or False,
     )
     return [_found(point) for point in shard.query(request)]
@@ -108,7 +134,7 @@ class _Search:
         depth = self.asked.quick_depth
         if depth is None:
             return None
-        return self._request(depth, self._plain["with_payload"], self._plain["with_vectors"] or False)
+        return self._request(depth, _selected(self._plain), self._plain["with_vectors"] or False)
 
     def page(self, points: list[Any] | None) -> list[Found]:
         """Return the page, where it can be from the ``points`` that ``first`` has given."""
@@ -142,6 +168,12 @@ class _Search:
 
 def _found(point: Any, score: float | None = None) -> Found:
     return Found(str(point.id), score, point.payload, point.vector or {})
+
+
+def _selected(plain: Plain) -> Any:
+    """Return what the engine is to return of payloads."""
+    wanted = plain["with_payload"]
+    return edge.PayloadSelector.Exclude(wanted["exclude"]) if isinstance(wanted, dict) else wanted
 
 
 def _with_scores(shard: Any, ranked: list[tuple[int, float]], plain: Plain) -> list[Found]:
@@ -204,7 +236,7 @@ class _Listing(OrderedListing[None]):
 
 def fetch(shard: Any, ids: list[str], plain: Plain) -> list[Found]:
     """Return the points of ``ids`` that exist, in that order."""
-    records = shard.retrieve(ids, plain["with_payload"], plain["with_vectors"] or False)
+    records = shard.retrieve(ids, _selected(plain), plain["with_vectors"] or False)
     by_id = {str(record.id): record for record in records}
     return [_found(by_id[id]) for id in ids if id in by_id]
 
@@ -219,15 +251,15 @@ def scroll(shard: Any, schema: CollectionSchema, plain: Plain) -> tuple[list[Fou
                 offset=position,
                 limit=limit,
                 filter=filter,
-                with_payload=plain["with_payload"],
+                with_payload=_selected(plain),
                 with_vector=plain["with_vectors"] or False,
             )
         )
-        page = [_found(record) for record in records]
+        page = whole(shard, schema, plain, [_found(record) for record in records])
         return page, None if following is None else str(following)
     listing = _listing(shard, schema, plain, filter)
     found = listing.after(None if position is None else (position[0], position[1]), limit + 1)
-    page = fetch(shard, [id for _, id, _ in found[:limit]], plain)
+    page = whole(shard, schema, plain, fetch(shard, [id for _, id, _ in found[:limit]], plain))
     return page, found[limit - 1][:2] if len(found) > limit else None
 
 
@@ -252,12 +284,13 @@ def count(shard: Any, filter: Plain | None) -> int:
 
 
 def pack(answers: list[list[Found]], with_vectors: list[list[str]]) -> tuple[Header, Arrays]:
-    """Return answers as one message: hits as [id, score, payload], and for each vector name the hits that
-    have it, as one matrix."""
-    header: Header = {"answers": [], "blocks": []}
+    """Return answers as one message: hits as [id, score], the payloads of all of them as texts, and for each
+    vector name the hits that have it, as one matrix."""
+    payloads = [payload_json(hit.payload) for found in answers for hit in found]
+    header: Header = {"answers": [], "blocks": [], "texts": payloads}
     arrays: Arrays = []
     for index, (found, names) in enumerate(zip(answers, with_vectors, strict=True)):
-        header["answers"].append([[hit.id, hit.score, hit.payload] for hit in found])
+        header["answers"].append([[hit.id, hit.score] for hit in found])
         for name in names:
             rows = [row for row, hit in enumerate(found) if name in hit.vectors]
             if rows:

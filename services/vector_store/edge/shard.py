@@ -20,6 +20,10 @@ PART_KB: Final = 100_000
 far more than ten times as long to build, and ten times the memory."""
 OVERSAMPLING: Final = 2.0
 """How many times more candidates the quantised copies give than are compared by the vectors themselves."""
+FEW_POINTS: Final = 5_000
+"""A collection with fewer points gets an index when a question first needs it. Each index that a shard has
+adds 5 ms of processor time to every opening, and most of those of a small collection are never asked for;
+making one takes 40 ms for each 1,000 points."""
 _FULL_SCAN_POINTS: Final = 20_000
 _MAX_SEARCH_THREADS: Final = 4
 _QUANTILE: Final = 0.99
@@ -30,6 +34,15 @@ KINDS: Final[dict[IndexKind, Any]] = {
     "float": edge.PayloadSchemaType.Float,
     "bool": edge.PayloadSchemaType.Bool,
     "datetime": edge.PayloadSchemaType.Datetime,
+}
+
+
+_INDEX: Final[dict[IndexKind, Any]] = {
+    "keyword": edge.KeywordIndexParams,
+    "integer": edge.IntegerIndexParams,
+    "float": edge.FloatIndexParams,
+    "bool": edge.BoolIndexParams,
+    "datetime": edge.DatetimeIndexParams,
 }
 
 
@@ -84,17 +97,18 @@ def _quantized(quantization: Quantization | None) -> Any:
     return None
 
 
-def create_shard(path: Path, schema: CollectionSchema) -> Any:
-    """Create a shard with the schema's vectors and indexes, flushed."""
+def create_shard(path: Path, schema: CollectionSchema, *, points: int = 0) -> Any:
+    """Create a shard with the schema's vectors, and the indexes for ``points`` that are to come, flushed."""
     path.mkdir(parents=True)
     shard = edge.EdgeShard.create(str(path), config_for(schema))
-    add_indexes(shard, schema)
+    add_indexes(shard, schema, points=points)
     shard.flush()
     return shard
 
 
-def load_shard(path: Path, schema: CollectionSchema, *, config: Any = None) -> Any:
-    """Load the shard of a folder that we own, with all of the schema; ``config`` in place of the usual one.
+def load_shard(path: Path, schema: CollectionSchema, *, config: Any = None, points: int | None = None) -> Any:
+    """Load the shard of a folder that we own, with the vectors of the schema and the indexes for ``points``,
+    or as many as there are; ``config`` in place of the usual one.
 
     What a killed optimizer left in it is removed: nothing else ever would.
     """
@@ -107,7 +121,7 @@ def load_shard(path: Path, schema: CollectionSchema, *, config: Any = None) -> A
         # killed while a vector was added: the shard and the schema differ by it
         shard = edge.EdgeShard.load(str(path), None)
         add_vectors(shard, schema)
-    add_indexes(shard, schema)
+    add_indexes(shard, schema, points=shard.info().points_count if points is None else points)
     return shard
 
 
@@ -121,15 +135,31 @@ def add_vectors(shard: Any, schema: CollectionSchema) -> None:
         )
 
 
-def add_indexes(shard: Any, schema: CollectionSchema) -> None:
-    """Create the schema's payload indexes that the shard lacks, or has of another kind because a kill
-    interrupted a change."""
-    present = {own_path(path): info.data_type for path, info in shard.info().payload_schema.items()}
-    for field in [field for field, kind in schema.indexes.items() if present.get(field) != KINDS[kind]]:
-        add_index(shard, field, schema.indexes[field])
+def add_indexes(shard: Any, schema: CollectionSchema, *, points: int) -> None:
+    """Create the schema's payload indexes that the shard lacks, unless its ``points`` are few; and those that
+    it has of another kind because a kill interrupted a change."""
+    present = _present(shard)
+    for field, kind in schema.indexes.items():
+        if present.get(field) != KINDS[kind] and (field in present or points >= FEW_POINTS):
+            add_index(shard, field, kind)
+
+
+def lacking(shard: Any, schema: CollectionSchema) -> set[str]:
+    """Return the fields whose index the shard does not have yet."""
+    return schema.indexes.keys() - _present(shard).keys()
+
+
+def _present(shard: Any) -> dict[str, Any]:
+    """Return the kind of each index that the shard has, by field."""
+    return {own_path(path): info.data_type for path, info in shard.info().payload_schema.items()}
 
 
 def add_index(shard: Any, field: str, kind: IndexKind) -> None:
     """Index one payload field, in place of an index of another kind; the engine makes it durable by itself,
-    file by file."""
-    shard.update(edge.UpdateOperation.create_field_index(engine_path(field), KINDS[kind]))
+    file by file.
+
+    The index is read from its files as it is needed: held in memory, eleven of them take 0.6 KB for each
+    point, and are read as a whole whenever the shard is opened.
+    """
+    params = _INDEX[kind](memory=edge.Memory.Cold)
+    shard.update(edge.UpdateOperation.create_field_index(engine_path(field), params))

@@ -1,9 +1,10 @@
-"""The embedded vector store: Qdrant Edge in a process of its own, behind a data folder that one owner
-holds."""
+"""The embedded vector store: Qdrant Edge in a process of its own, which all programs of a data folder
+share."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from vitrine.services.domain import (
     CollectionSchema,
     Embeddings,
     Facet,
+    Fields,
     Hit,
     IndexKind,
     OrderBy,
@@ -29,42 +31,62 @@ from vitrine.services.domain import (
 )
 from vitrine.services.errors import BadRequest, NotFound, VitrineError
 from vitrine.services.filters.conditions import Filter
+from vitrine.services.read_only import Scratch, read_only_error
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
+from vitrine.services.vector_store.changes import Changes, Version
 from vitrine.services.vector_store.checks import check_found, check_limit
 from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
-from vitrine.services.vector_store.edge.client import EngineClient
-from vitrine.services.vector_store.edge.errors import from_plain
-from vitrine.services.vector_store.edge.files import MEGABYTE, folder_name, schema_from_plain, schema_plain
-from vitrine.services.vector_store.edge.lock import DataLock
+from vitrine.services.vector_store.edge.errors import from_plain, to_plain
+from vitrine.services.vector_store.edge.files import (
+    MEGABYTE,
+    Closed,
+    CollectionFiles,
+    folder_name,
+    read_note,
+    read_schemas,
+    schema_from_plain,
+    schema_plain,
+)
+from vitrine.services.vector_store.edge.link.client import Catalogue, EngineClient
+from vitrine.services.vector_store.edge.link.wire import Arrays, Header
 from vitrine.services.vector_store.edge.query import filter_plain, query_plain, selection, unpack
-from vitrine.services.vector_store.edge.wire import Arrays, Header
 from vitrine.services.vector_store.engine_names import engine_keys, engine_path, engine_payload
 from vitrine.services.vector_store.fields import check_facet, check_order
 
 T = TypeVar("T")
+_FRESH_S: Final = 0.5
+"""What is known of the catalogue is used for this long: another program may have changed it."""
 _MESSAGE_POINTS: Final = 2_000
 """Points in one message to the engine process: a message is read whole before other callers are answered."""
+_CHANGES: Final = frozenset(
+    (
+        *("upsert", "update_vectors", "set_payload", "delete_payload", "delete", "flush"),
+        *("extend", "quantize", "drop", "optimize"),
+    )
+)
 _MESSAGE_BYTES: Final = 250_000
 """Payload changes in one message, for the same reason: 50 scores and who gave them are 4 KB."""
 
 
 @dataclass(frozen=True)
-class _Catalogue:
-    """What the engine has, as of its start ``starts``: schemas, and what is wrong with collections without
-    one."""
+class _Listed:
+    """What is there: schemas, and what is wrong with collections without one. ``state``: None where no engine
+    ran and the files were read, ``at`` that moment."""
 
-    starts: int
+    state: Catalogue | None
+    at: float
     schemas: dict[str, CollectionSchema]
     damaged: dict[str, dict[str, Any]]
 
 
 class EdgeVectorStore:
-    """A ``VectorStore`` under ``folder``. Opening it takes the folder's lock: ``StoreLocked`` names who has
-    it.
+    """A ``VectorStore`` under ``folder``, which any number of programs of one user may have open.
 
-    Nothing is loaded before it is asked for. Writes are refused (``StorageFull``) below ``min_free_mb`` of
-    free disk. ``holder`` adds to what the lock's file says about us. ``auto_optimize`` indexes by itself once
-    enough is unindexed for queries to notice.
+    Writes raise ``StorageFull`` below ``min_free_mb`` MiB of free disk. ``auto_optimize`` indexes by itself
+    once enough is unindexed for queries to notice. Both are as the program says that starts the engine;
+    ``command``: what that program is called to those who find the folder taken by another version.
+    ``read_only``: nothing is written below ``folder``: this program has an engine of its own, which copies a
+    collection into a temporary folder when it is first asked about it, and every write raises ``ReadOnly``.
     """
 
     def __init__(
@@ -72,33 +94,41 @@ class EdgeVectorStore:
         folder: Path,
         *,
         min_free_mb: int = 512,
-        holder: Mapping[str, object] | None = None,
+        command: str = "vitrine",
         auto_optimize: bool = True,
+        read_only: bool = False,
     ) -> None:
-        self._lock = DataLock(folder, holder)
+        self._folder = folder
+        self._scratch = Scratch() if read_only else None
         self._client = EngineClient(
-            folder, lock_fd=self._lock.fd, min_free_bytes=min_free_mb * MEGABYTE, auto_optimize=auto_optimize
+            folder if self._scratch is None else self._scratch.path,
+            min_free_bytes=min_free_mb * MEGABYTE,
+            auto_optimize=auto_optimize and not read_only,
+            command=command,
+            source=folder if read_only else None,
         )
         self._mutex = threading.Lock()
-        self._changes = 0
-        self._catalogue: _Catalogue | None = None
+        self._listed: _Listed | None = None
 
     def start(self) -> None:
-        """Start the engine process now instead of at the first call, so that it gets ready meanwhile."""
+        """Connect to the engine now instead of at the first call; one that is started gets ready
+        meanwhile."""
         self._client.start()
 
     def serving_at(self, url: str) -> None:
-        """Write into the lock's file where we can be reached, for whoever finds the folder locked."""
-        self._lock.describe(url)
+        """Have the lock's file say where this program serves the store, for as long as it is open."""
+        self._client.call({"op": "serving", "url": url})
 
     @property
     def engine_pid(self) -> int | None:
-        """Process id of the engine; None while it does not run."""
+        """Process id of the engine that this program uses; None while there is none."""
         return self._client.pid
 
     def close(self) -> None:
+        """Leave the engine; if no other program uses it, everything is on the disk and it has ended then."""
         self._client.close()
-        self._lock.release()
+        if self._scratch is not None:
+            self._scratch.remove()
 
     # Collections
     # --------------------------------------------------------------------------------------------------------
@@ -116,8 +146,14 @@ class EdgeVectorStore:
 
     def info(self, collection: str) -> CollectionInfo:
         schema = self._schema(collection)
+        if (known := self._noted(collection)) is not None:
+            return CollectionInfo(schema, known.points, known.indexed, "green")
         answer, _ = self._call("info", collection)
         return CollectionInfo(schema, answer["points"], answer["indexed"], answer["status"])
+
+    def _noted(self, collection: str) -> Closed | None:
+        """Return what the collection noted when it was closed; None once the engine may have opened it."""
+        return self._client.unless_started(lambda: read_note(CollectionFiles(self._folder, collection)))
 
     def add_vector(self, collection: str, vector: VectorSpec) -> None:
         self._extend(CollectionSchema(collection, (vector,)), create=False)
@@ -138,12 +174,13 @@ class EdgeVectorStore:
         self._call("optimize", collection, wait=wait)
 
     def warm(self, collection: str) -> None:
-        """Have the engine open the collection, half a second's work for it, and wait on a thread."""
+        """Have the engine open the collection, up to half a second's work, and wait on a thread."""
 
         def ask() -> None:
             with suppress(VitrineError):
                 self._call("missing", collection, ids=[])
 
+        self._client.start()
         threading.Thread(target=ask, name="vitrine-warm", daemon=True).start()
 
     def _extend(self, wanted: CollectionSchema, *, create: bool, change: bool = False) -> None:
@@ -155,6 +192,8 @@ class EdgeVectorStore:
     def _call(
         self, op: str, collection: str, arrays: Sequence[Any] = (), **fields: Any
     ) -> tuple[Header, Arrays]:
+        if self._scratch is not None and op in _CHANGES:
+            raise read_only_error()
         return self._client.call({"op": op, "collection": collection, **fields}, arrays)
 
     def _change(self, op: str, collection: str, **fields: Any) -> None:
@@ -163,31 +202,47 @@ class EdgeVectorStore:
             self._call(op, collection, **fields)
         finally:
             with self._mutex:
-                self._changes += 1
-                self._catalogue = None
+                self._listed = None
 
     def _schema(self, collection: str) -> CollectionSchema:
         known = self._read_catalogue()
+        if collection not in known.schemas and collection not in known.damaged:
+            known = self._read_catalogue(at_most=0.0)  # another program may have made it a moment ago
         if collection in known.damaged:
             raise from_plain(known.damaged[collection])
         if collection not in known.schemas:
             raise NotFound(f"There is no collection {collection!r}.", collection=collection)
         return known.schemas[collection]
 
-    def _read_catalogue(self) -> _Catalogue:
-        """Return what the engine has. Nobody else can change it, so it is read once; again after a new start
-        or a change."""
+    def _read_catalogue(self, at_most: float = _FRESH_S) -> _Listed:
+        """Return what is there, as of at most so many seconds ago. Every answer of the engine says whether it
+        has changed, so that it is asked only after a while without calls."""
+        known = self._listed
+        if known is not None and known.state is not None:
+            seen = self._client.catalogue(at_most)
+            if seen is None:
+                self._client.call({"op": "pulse"})
+                seen = self._client.catalogue(_FRESH_S)
+            if seen == known.state:
+                return known
+        elif known is not None and time.monotonic() - known.at < at_most:
+            return known
+        known = self._client.unless_started(self._list_files) or self._list_engine()
         with self._mutex:
-            known, changes = self._catalogue, self._changes
-        if known is None or known.starts != self._client.starts:
-            answer, _ = self._client.call({"op": "catalogue"})
-            schemas = [schema_from_plain(plain) for plain in answer["schemas"]]
-            by_name = {schema.name: schema for schema in schemas}
-            known = _Catalogue(self._client.starts, by_name, answer["damaged"])
-            with self._mutex:
-                if changes == self._changes:
-                    self._catalogue = known
+            self._listed = known
         return known
+
+    def _list_files(self) -> _Listed:
+        now = time.monotonic()
+        schemas, damaged = read_schemas(self._folder)
+        return _Listed(None, now, schemas, {name: to_plain(error) for name, error in damaged.items()})
+
+    def _list_engine(self) -> _Listed:
+        answer, _ = self._client.call({"op": "catalogue"})
+        schemas = [schema_from_plain(plain) for plain in answer["schemas"]]
+        return _Listed(
+            answer["state"], time.monotonic(), {schema.name: schema for schema in schemas}, answer["damaged"]
+        )
 
     # Writes
     # --------------------------------------------------------------------------------------------------------
@@ -280,7 +335,7 @@ class EdgeVectorStore:
         collection: str,
         ids: Sequence[str],
         *,
-        with_payload: bool | tuple[str, ...] = True,
+        with_payload: Fields = True,
         with_vectors: tuple[str, ...] = (),
     ) -> list[Hit | None]:
         schema = self._schema(collection)
@@ -300,7 +355,7 @@ class EdgeVectorStore:
         order_by: OrderBy | None = None,
         limit: int = 100,
         cursor: str | None = None,
-        with_payload: bool | tuple[str, ...] = True,
+        with_payload: Fields = True,
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
         """Return a page in order of id; or of a field, and of id among equal values."""
@@ -333,9 +388,19 @@ class EdgeVectorStore:
         return [Facet(value, count) for value, count in answer["values"]]
 
     def count(self, collection: str, filter: Filter | None = None) -> int:
-        answer, _ = self._call("count", collection, filter=filter_plain(self._schema(collection), filter))
+        plain = filter_plain(self._schema(collection), filter)
+        known = None if plain else self._noted(collection)
+        if known is not None:
+            return known.points
+        answer, _ = self._call("count", collection, filter=plain)
         count: int = answer["count"]
         return count
+
+    def changes(self, collection: str, since: Version | None = None) -> Changes:
+        self._schema(collection)  # NotFound
+        answer, _ = self._call("changes", collection, since=since and list(since))
+        ids = answer["ids"]
+        return Changes(Version(*answer["version"]), None if ids is None else tuple(ids), complete=True)
 
 
 def _covers(present: CollectionSchema, wanted: CollectionSchema) -> bool:

@@ -18,7 +18,7 @@ class Listing(OrderedListing[models.Record]):
     client: QdrantClient
     collection: str
     filter: models.Filter | None
-    with_payload: bool | list[str]
+    with_payload: bool | list[str] | models.PayloadSelectorExclude
     with_vectors: bool | list[str]
 
     def by_value(self, also: Plain, start: Value | None, limit: int) -> list[Found]:

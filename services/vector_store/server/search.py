@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from vitrine.services.domain import Embedding, Fuse, Hit, Near, Query
+from vitrine.services.domain import Embedding, Fields, Fuse, Hit, Near, Query
 from vitrine.services.filters.conditions import Filter
-from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, own_payload
+from vitrine.services.vector_store.engine_names import engine_filter, engine_selection, payload_json
 from vitrine.services.vector_store.ranked import BREADTH, Asked, Ranked, asked, deep, fused, quick
 from vitrine.services.vector_store.server.quantized import rescored
 from vitrine.services.vector_store.similarity import engine_threshold
@@ -103,7 +103,7 @@ def request(query: Query, limit: int) -> models.QueryRequest:
         params=_params(query, limit) if near else None,
         score_threshold=engine_threshold(query.min_similarity),
         limit=limit,
-        with_payload=engine_selection(query.with_payload),
+        with_payload=to_selection(query.with_payload),
         with_vector=list(query.with_vectors) or False,
     )
 
@@ -126,6 +126,12 @@ def to_server(filter: Filter | None, *, without: Sequence[str] = ()) -> models.F
     )
 
 
+def to_selection(fields: Fields) -> bool | list[str] | models.PayloadSelectorExclude:
+    """Return what the server's client is to return of payloads."""
+    wanted = engine_selection(fields)
+    return models.PayloadSelectorExclude.model_validate(wanted) if isinstance(wanted, dict) else wanted
+
+
 def floats(vector: Embedding) -> list[float]:
     values: list[float] = np.asarray(vector, dtype=np.float32).tolist()
     return values
@@ -136,6 +142,6 @@ def hit(record: models.ScoredPoint | models.Record, similarity: float | None = N
     return Hit(
         id=str(record.id),
         similarity=similarity,
-        payload=own_payload(record.payload or {}),
+        payload_json=payload_json(record.payload),
         vectors={name: np.asarray(values, dtype=np.float32) for name, values in vectors.items()},
     )

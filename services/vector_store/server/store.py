@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Self, cast
 
@@ -17,6 +18,7 @@ from vitrine.services.domain import (
     CollectionSchema,
     Embeddings,
     Facet,
+    Fields,
     Hit,
     IndexKind,
     OrderBy,
@@ -37,6 +39,7 @@ from vitrine.services.errors import (
 )
 from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
+from vitrine.services.vector_store.changes import ChangeLog, Changes, Version
 from vitrine.services.vector_store.checks import (
     check_extension,
     check_found,
@@ -49,7 +52,6 @@ from vitrine.services.vector_store.engine_names import (
     engine_keys,
     engine_path,
     engine_payload,
-    engine_selection,
     own_path,
 )
 from vitrine.services.vector_store.fields import check_facet, check_filter, check_order
@@ -59,7 +61,7 @@ from vitrine.services.vector_store.server.client import TIMEOUT_SECONDS, AnyNode
 from vitrine.services.vector_store.server.errors import mapped_errors
 from vitrine.services.vector_store.server.listing import Listing
 from vitrine.services.vector_store.server.quantized import quantized
-from vitrine.services.vector_store.server.search import Searches, floats, hit, to_server
+from vitrine.services.vector_store.server.search import Searches, floats, hit, to_selection, to_server
 
 BATCH_POINTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
@@ -108,6 +110,7 @@ class ServerVectorStore:
         self._shards = shard_number
         self._replicas = replication_factor
         self._schemas: dict[str, tuple[float, CollectionSchema]] = {}
+        self._changes: defaultdict[str, ChangeLog] = defaultdict(ChangeLog)
         self._closed = False
 
     @classmethod
@@ -150,6 +153,7 @@ class ServerVectorStore:
         with mapped_errors(self._server, collection):
             self._client.delete_collection(name)
         self._schemas.clear()
+        self._changes.pop(name, None)
 
     def collections(self) -> list[str]:
         with mapped_errors(self._server):
@@ -261,7 +265,7 @@ class ServerVectorStore:
                 )
                 for point in batch
             ]
-            with mapped_errors(self._server, collection):
+            with mapped_errors(self._server, collection), self._writing(collection, [p.id for p in batch]):
                 self._client.upsert(collection, structs, wait=True)
 
     def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
@@ -292,8 +296,8 @@ class ServerVectorStore:
             )
             for payload, ids in groups.values()
         ]
-        for start in range(0, len(operations), BATCH_POINTS):
-            with mapped_errors(self._server, collection):
+        with mapped_errors(self._server, collection), self._writing(collection, list(updates)):
+            for start in range(0, len(operations), BATCH_POINTS):
                 self._client.batch_update_points(
                     collection, operations[start : start + BATCH_POINTS], wait=True
                 )
@@ -305,7 +309,7 @@ class ServerVectorStore:
         check_ids(ids)
         self._check_exist(collection, ids)
         if ids and keys:
-            with mapped_errors(self._server, collection):
+            with mapped_errors(self._server, collection), self._writing(collection, ids):
                 self._client.delete_payload(
                     collection, keys=[engine_path(key) for key in keys], points=list(ids), wait=True
                 )
@@ -314,8 +318,21 @@ class ServerVectorStore:
         check_ids(ids)
         self._schema(collection)
         if ids:
-            with mapped_errors(self._server, collection):
+            with mapped_errors(self._server, collection), self._writing(collection, ids):
                 self._client.delete(collection, models.PointIdsList(points=list(ids)), wait=True)
+
+    @contextmanager
+    def _writing(self, collection: str, ids: Sequence[str]) -> Iterator[None]:
+        """Note a change of these points, also one that may have failed half way."""
+        try:
+            yield
+        finally:
+            self._changes[collection].note(ids)
+
+    def changes(self, collection: str, since: Version | None = None) -> Changes:
+        """Return what this process has changed: the server does not tell what others have."""
+        self._schema(collection)  # NotFound
+        return self._changes[collection].since(since, complete=False)
 
     # Reads
     # --------------------------------------------------------------------------------------------------------
@@ -343,7 +360,7 @@ class ServerVectorStore:
         collection: str,
         ids: Sequence[str],
         *,
-        with_payload: bool | tuple[str, ...] = True,
+        with_payload: Fields = True,
         with_vectors: tuple[str, ...] = (),
     ) -> list[Hit | None]:
         check_ids(ids)
@@ -354,7 +371,7 @@ class ServerVectorStore:
                 records = self._client.retrieve(
                     collection,
                     list(ids[start : start + BATCH_POINTS]),
-                    with_payload=engine_selection(with_payload),
+                    with_payload=to_selection(with_payload),
                     with_vectors=list(with_vectors) or False,
                 )
             found.update((str(record.id), hit(record)) for record in records)
@@ -368,7 +385,7 @@ class ServerVectorStore:
         order_by: OrderBy | None = None,
         limit: int = 100,
         cursor: str | None = None,
-        with_payload: bool | tuple[str, ...] = True,
+        with_payload: Fields = True,
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
         """Return a page in order of id; or of a field, and of id among equal values."""
@@ -389,7 +406,7 @@ class ServerVectorStore:
                     scroll_filter=to_server(filter),
                     limit=limit,
                     offset=position,
-                    with_payload=engine_selection(with_payload),
+                    with_payload=to_selection(with_payload),
                     with_vectors=list(with_vectors) or False,
                 )
                 cursor = None if following is None else encode_cursor(None, str(following))
@@ -433,7 +450,7 @@ class ServerVectorStore:
         schema: CollectionSchema,
         order: OrderBy,
         filter: models.Filter | None,
-        with_payload: bool | tuple[str, ...],
+        with_payload: Fields,
         with_vectors: tuple[str, ...],
     ) -> Listing:
         return Listing(
@@ -443,7 +460,7 @@ class ServerVectorStore:
             self._client,
             schema.name,
             filter,
-            engine_selection(with_payload),
+            to_selection(with_payload),
             list(with_vectors) or False,
         )
 

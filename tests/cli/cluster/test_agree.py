@@ -64,6 +64,16 @@ def test_runs_are_made_named_and_compared(grouped: Run, tmp_path: Path) -> None:
     plain = grouped("cluster", "name", "one", "-c", NAME, "--words", words)
     assert "2 of 4 nodes named by 4 words (colour), 1 by tags" in plain.err and "berry" in plain.out
 
+    renamed = grouped("cluster", "rename", "one", "root-1", " Deep  sea ", "-c", NAME, "--json").json
+    assert renamed["name"] == "Deep sea"
+    grouped("cluster", "name", "one", "-c", NAME, "--words", words, "--prompt", "{}")
+    assert grouped("cluster", "show", "one", "root-1", "-c", NAME, "--json").json["name"] == "Deep sea"
+    grouped("undo", renamed["undo"]["token"])
+    assert grouped("cluster", "show", "one", "root-1", "-c", NAME, "--json").json["name"] != "Deep sea"
+    same = grouped("cluster", "rename", "one", "root-1", "Deep sea", "-c", NAME)
+    assert "root-1: Deep sea." in same.err and "vitrine undo" in same.err
+    assert grouped("cluster", "rename", "one", "root-9", "x", "-c", NAME).code != 0
+
     grouped("cluster", "run", "two", "-c", NAME, "--method", "kmeans", "--clusters", 2)
     found = grouped("cluster", "agree", "one", "two", "-c", NAME, "--json").json
     assert found["images"] == 60 and 0.4 < found["ari"] < 0.8 and len(found["matches"]) == 3

@@ -94,12 +94,46 @@ def test_deleting_images_asks_first(shop: tuple[Run, list[str]]) -> None:
     assert run("images", "delete", ids[0], "-c", "mine", input="n\n").code == 1
     assert images(run, "list", "-c", "mine")["count"] == 4
     assert run("images", "delete", ids[0], "-c", "mine", input="y\n").code == 0
-    assert images(run, "delete", *ids[:2], UNKNOWN, "-c", "mine", "--yes") == {
+    done = images(run, "delete", *ids[:2], UNKNOWN, "-c", "mine", "--yes")
+    assert done.pop("undo")["token"].startswith("mine.")
+    assert done == {
         "category": "mine",
         "deleted": 1,
         "unknown": 2,
     }
     assert images(run, "list", "-c", "mine")["count"] == 2
+
+
+def test_deleted_images_wait_in_the_bin(shop: tuple[Run, list[str]]) -> None:
+    run, ids = shop
+    before = images(run, "list", "-c", "mine")["hits"]
+    done = run("images", "delete", *ids[:2], "-c", "mine", "--yes")
+    token = done.err.split("vitrine undo ")[1].strip()
+    listed = images(run, "bin", "-c", "mine")
+    assert listed["total"] == 2 and {one["id"] for one in listed["images"]} == set(ids[:2])
+    assert run("images", "bin", "-c", "mine").err.startswith("2 of 2 images in the bin.")
+    restored = images(run, "restore", ids[0], ids[2], UNKNOWN, "-c", "mine")
+    assert (restored["restored"], restored["there"], restored["missing"]) == (1, 1, [UNKNOWN])
+    undone = run("undo", token, "--json").json
+    assert (undone["undone"], undone["kept"]) == (1, [])
+    assert images(run, "list", "-c", "mine")["hits"] == before
+    assert run("undo", token, "--json").json["error"]["code"] == "not_found"
+    again = run("undo", undone["undo"]["token"])
+    assert again.err.startswith("1 image as before.") and images(run, "bin", "-c", "mine")["total"] == 1
+    assert run("images", "bin", "-c", "mine", "--empty", input="n\n").code == 1
+    assert images(run, "bin", "-c", "mine", "--empty", "--yes") == {"category": "mine", "removed": 1}
+    assert images(run, "bin", "-c", "mine")["total"] == 0
+    images(run, "delete", ids[2], "-c", "mine", "--for-good", "--yes")
+    assert images(run, "bin", "-c", "mine")["total"] == 0
+
+
+def test_a_change_of_tags_is_undone(shop: tuple[Run, list[str]]) -> None:
+    run, ids = shop
+    before = images(run, "list", "-c", "mine")["hits"]
+    changed = images(run, "tag", *ids, "-c", "mine", "--add", "new", "--class", "warm")
+    assert images(run, "list", "-c", "mine", "--tag", "new")["count"] == 4
+    assert run("undo", changed["undo"]["token"]).code == 0
+    assert images(run, "list", "-c", "mine")["hits"] == before
 
 
 def test_facets_and_histograms(filled: Run) -> None:

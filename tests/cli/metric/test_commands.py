@@ -22,8 +22,6 @@ from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.errors import BadRequest
 
-pytest.importorskip("torch")
-
 ROOT = Path(__file__).parents[3]
 EACH = 12
 FAST = (
@@ -62,7 +60,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def vm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Runs ``vitrine metric ...`` on a data folder of the test's own."""
     monkeypatch.chdir(tmp_path)
 
@@ -73,6 +71,13 @@ def vm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return Answer(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+@pytest.fixture
+def vm(without_torch):
+    """The same, for commands that train."""
+    pytest.importorskip("torch")
+    return without_torch
 
 
 def test_training_on_a_folder_leaves_an_encoder_with_its_report(vm, shop, tmp_path):
@@ -184,6 +189,8 @@ def test_unseen_classes_are_judged_among_themselves(vm, shop, tmp_path):
 def test_a_category_is_learnt_from_its_stored_embeddings(
     filled: Run, filled_data: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    pytest.importorskip("torch")
+
     def unreadable(*_: object) -> None:
         raise AssertionError("a picture was embedded")
 
@@ -224,6 +231,17 @@ def test_an_interrupted_run_is_resumed(vm, shop, monkeypatch):
         (("--loss", "softmax"), "choose one of CircleLoss"),
         (("--embedder-layers", "big"), "must be a whole number"),
         (("--input-size", "big"), "must be a whole number"),
+    ],
+)
+def test_options_that_cannot_be_read_are_told(arguments, words, without_torch, shop):
+    answer = without_torch("train", "--from", shop, "look", *FAST, *arguments)
+    assert answer.code == 1
+    assert words in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
         (("--input-size", "64"), "no input size"),
         (("--val-classes", "red"), "go with --split class"),
         (("--mode", "whole"), "cannot be trained on"),

@@ -1,31 +1,33 @@
 """``vitrine metric promote`` and ``rollback`` with encoders as training saves them, on the embedded
-engine."""
+engine. None of it needs torch."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-
-import torch
 import typer
 from PIL import Image
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from tests.cli.conftest import COLOURS, Answer, Run, environment
 from vitrine.cli.main import VitrineGroup
 from vitrine.cli.metric import promote as metric_promote
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference
+from vitrine.services.encoders.families.metric_config import (
+    EMBEDDER,
+    SPLIT,
+    MetricConfig,
+    TrunkReference,
+    write_config,
+)
 from vitrine.services.encoders.reference import COLOUR_MODEL
 from vitrine.services.images.open import content_hash
-from vitrine.training.metric.embedder import Embedder
-from vitrine.training.metric.saving import save_metric_encoder
 
 EACH = 14
 app = typer.Typer(cls=VitrineGroup)
@@ -68,28 +70,32 @@ def save(
     """An encoder behind the encoder of colours; a bad one gives nearly the same embedding to every
     picture."""
     colours = ColourEncoder().spec
-    embedder = Embedder(colours.dim, (colours.dim,))
-    linear = embedder.layers[-1]
-    with torch.no_grad():
-        random = torch.randn(colours.dim, colours.dim, generator=torch.Generator().manual_seed(seed))
-        linear.weight.copy_(torch.eye(colours.dim) if good else torch.zeros_like(random))
-        if not good:
-            linear.weight[0, 0] = 1e-3
-        linear.bias.copy_(torch.zeros(colours.dim) if good else random[0])
-    trunk = TrunkReference(COLOUR_MODEL, colours.revision)
+    weight, bias = np.eye(colours.dim, dtype=np.float32), np.zeros(colours.dim, np.float32)
+    if not good:
+        weight, bias = np.zeros_like(weight), np.random.default_rng(seed).normal(size=colours.dim)
+        weight[0, 0] = 1e-3
+    folder.mkdir(parents=True)
+    embedder = {
+        "mean": np.zeros(colours.dim, np.float32),
+        "scale": np.ones(colours.dim, np.float32),
+        "layers.1.weight": weight,
+        "layers.1.bias": bias.astype(np.float32),
+    }
+    save_file(embedder, folder / EMBEDDER)
+    (folder / SPLIT).write_text(json.dumps(tree))
     about = MetricConfig(
         "look",
         "frozen",
-        trunk,
+        TrunkReference(COLOUR_MODEL, colours.revision),
         "float32",
         colours.preprocessing,
-        embedder.arguments,
+        {"input_dim": colours.dim, "layers": [colours.dim]},
         tuple(COLOURS),
         "sha256:0",
         "",
         metrics or {},
     )
-    save_metric_encoder(folder, about, embedder, split=tree)
+    write_config(folder, about)
     return folder
 
 

@@ -37,7 +37,12 @@ def fill(runtime: Runtime) -> None:
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     stale = {"scores": {"gone": 0.5}, "scored_by": {"gone": "lr@2020"}}
     points = [
-        Point(point_id(f"{n:064x}"), {spec.name: rows[n]}, stale if n < 3 else {}) for n in range(IMAGES)
+        Point(
+            point_id(f"{n:064x}"),
+            {spec.name: rows[n]},
+            {"media_type": "image/png", **(stale if n < 3 else {})},
+        )
+        for n in range(IMAGES)
     ]
     runtime.vectors.upsert(NAME, points)
     heads = [

@@ -13,7 +13,8 @@ from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.services.errors import BadSource, ModelUnavailable, UnsupportedQuery, VitrineError
 from vitrine.services.images.open import pixel_hash
 from vitrine.services.runtime import Runtime
-from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.search.options import SearchOptions
+from vitrine.services.search.questions import ById, ByImage, ByText, ByVector
 
 
 def dump(folder: Path, tree: dict[str, Any], **options: Any) -> VectorDump:
@@ -63,13 +64,15 @@ def test_adopted_vectors_answer_by_id_and_by_vector_only(tmp_path: Path, runtime
     source = dump(tmp_path, tree)
     runtime.catalog.create("old", [source.spec])
     index_images(source, runtime, "old")
-    best = runtime.searcher.by_vector("old", [1.0, 2.0], SearchOptions()).hits[0]
+    best = runtime.searcher.search("old", ByVector([1.0, 2.0]), SearchOptions()).hits[0]
     assert best.payload["filename"] == "2.png"
-    assert runtime.searcher.by_id("old", best.id, SearchOptions()).hits[0].payload["filename"] == "1.png"
+    assert (
+        runtime.searcher.search("old", ById(best.id), SearchOptions()).hits[0].payload["filename"] == "1.png"
+    )
     with pytest.raises(UnsupportedQuery):
-        runtime.searcher.by_text("old", "a mug", SearchOptions())
+        runtime.searcher.search("old", ByText("a mug"), SearchOptions())
     with pytest.raises(VitrineError) as caught:
-        runtime.searcher.by_image("old", picture(1), SearchOptions())
+        runtime.searcher.search("old", ByImage(picture(1)), SearchOptions())
     assert isinstance(caught.value, ModelUnavailable | UnsupportedQuery)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from contextlib import ExitStack
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -199,3 +200,17 @@ def test_stage_times_add_up() -> None:
         with clock.measure("a"):
             pass
     assert clock.seconds["a"] > 0 and clock.seconds["b"] == 0
+
+
+def test_threads_that_wait_for_one_model_count_once() -> None:
+    times = iter([0.0, 1.0, 5.0, 7.0, 8.0, 9.0] * 2)
+    for shared, seconds in ((("encode",), 8.0), ((), 12.0)):
+        clock = StageClock(("encode",), shared, lambda: next(times))
+        with ExitStack() as first, ExitStack() as second:
+            first.enter_context(clock.measure("encode"))  # from 0
+            second.enter_context(clock.measure("encode"))  # from 1
+            first.close()  # to 5
+            second.close()  # to 7
+        with clock.measure("encode"):  # from 8 to 9
+            pass
+        assert clock.seconds["encode"] == seconds

@@ -90,7 +90,26 @@ def test_a_folder_is_read_in_order_and_offers_pictures_by_name_or_content(tmp_pa
     assert found[0].read() == picture(1)
     assert {record.source for record in found} == {"set"}
     assert source.total == 6
-    assert source.notes() == ["2 files are no pictures and were not offered: 1 without extension, 1 .txt."]
+    assert source.notes() == [
+        "2 files are no pictures and were not offered: 1 without extension, 1 .txt.",
+        "2 hidden files and folders were not looked at.",
+    ]
+
+
+def test_files_that_are_not_offered_are_counted_and_named(tmp_path: Path) -> None:
+    inner = zipped({"1.png": picture(1), "readme": b"words", "__MACOSX/._1.png": b"x"})
+    files = {"a.png": picture(2), "notes.txt": b"words", ".git/x.png": picture(3), "b.zip": inner}
+    named: list[tuple[str, str]] = []
+    options = SourceOptions(tags=("red",), on_skipped=lambda name, why: named.append((name, why)))
+    source = open_source(write(tmp_path / "set", files), options=options)
+    assert names(list(source)) == ["a.png", "b.zip/1.png"]
+    assert sorted(named) == [
+        (".git", "hidden"),
+        ("b.zip/__MACOSX/._1.png", "hidden"),
+        ("b.zip/readme", "no_picture"),
+        ("notes.txt", "no_picture"),
+    ]
+    assert source.skipped == {"hidden": 2, "no_picture": 2}
 
 
 def test_links_are_followed_but_never_in_a_circle(tmp_path: Path) -> None:
@@ -175,7 +194,10 @@ def test_archives_are_read_in_place_in_their_own_order(tmp_path: Path, suffix: s
     assert names(found) == OFFERED
     assert [record.read() for record in found] == [picture(1), picture(2), picture(3)]
     assert source.name == f"x{suffix}"
-    assert source.notes() == ["1 file is no picture and was not offered: 1 .txt."]
+    assert source.notes() == [
+        "1 file is no picture and was not offered: 1 .txt.",
+        "1 hidden file or folder was not looked at.",
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"x{suffix}"]
 
 
@@ -254,7 +276,7 @@ def test_bombs_end_at_the_size_of_a_member_and_of_all(
     big = zipped({"big.png": bytes(3_000_000), "1.png": picture(1)})
     found = records(write(tmp_path, {"x.zip": big}) / "x.zip", max_bytes=1_000_000)
     assert reasons(found) == {"big.png": "file_too_large"}
-    monkeypatch.setattr("vitrine.indexer.sources.archive.FREE_BYTES", 1_000_000)
+    monkeypatch.setattr("vitrine.indexer.sources.archives.archive.FREE_BYTES", 1_000_000)
     for name, data in {
         "a.zip": zipped({"z.bin": bytes(9_000_000)}),
         "b.zip": zipped({"i.zip": zipped({"z.bin": bytes(9_000_000)})}),

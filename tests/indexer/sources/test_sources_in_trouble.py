@@ -26,8 +26,9 @@ from vitrine.indexer.sources.open import open_source
 from vitrine.indexer.sources.options import SourceOptions
 from vitrine.indexer.sources.patience import Patience
 from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.category.thumbnails import thumbnail_key
 from vitrine.services.errors import BadSource, Unavailable
-from vitrine.services.images.open import content_hash, object_key
+from vitrine.services.images.open import content_hash, object_key, point_id
 from vitrine.services.object_store.base import ObjectStat
 from vitrine.services.object_store.keys import check_key
 from vitrine.services.object_store.local import LocalObjectStore
@@ -475,7 +476,10 @@ def test_objects_are_pictures_by_name_or_content(tmp_path: Path) -> None:
     found = list(source)
     assert names(found) == ["in/IMG_0001", "in/big.raw2", "in/scan.dat"]
     assert reasons(found) == {"in/big.raw2": "file_too_large"}
-    assert source.notes() == ["2 files are no pictures and were not offered: 1 .txt, 1 .csv."]
+    assert source.notes() == [
+        "2 files are no pictures and were not offered: 1 .txt, 1 .csv.",
+        "1 hidden file or folder was not looked at.",
+    ]
     assert names(records("objects:.private/", bucket)) == [".private/x.png"]
 
 
@@ -509,6 +513,8 @@ def test_what_vitrine_stores_is_not_read_with_the_pictures_of_a_bucket(tmp_path:
     bucket = Bucket(tmp_path / "bucket", {"photo.png": picture(2)})
     bucket.put(stored, picture(1))
     bucket.put(other, picture(3))
+    bucket.put(thumbnail_key("shop", point_id(content_hash(picture(1))), 320), picture(4, "WEBP"))
+    bucket.put("_pictures/" + content_hash(picture(5)), picture(5))
     source = open_source("objects:", objects=bucket)
     assert names(list(source)) == ["photo.png", other]
     assert source.notes() == [

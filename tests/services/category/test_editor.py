@@ -8,12 +8,14 @@ from tests.services.vector_store.oracle import OracleVectorStore
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.category.editor import Editor, ImageChanges
 from vitrine.services.category.filters import parse_conditions
+from vitrine.services.category.thumbnails import WIDTHS, Thumbnails, thumbnail_key
 from vitrine.services.domain import Point
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.images.budget import DecodeBudget, ImageLimits
 from vitrine.services.images.open import point_id
 from vitrine.services.object_store.local import LocalObjectStore
-from vitrine.services.search.searcher import unit
+from vitrine.services.search.questions import unit
 
 A, B, ABSENT = (point_id(digit * 64) for digit in "abf")
 
@@ -36,7 +38,8 @@ def parts(tmp_path: Path) -> tuple[Editor, Catalog, OracleVectorStore, LocalObje
             "metadata": {"year": 1990, "who": "me"},
         }
         vectors.upsert("c", [Point(id, {spec.name: unit(np.ones(spec.dim))}, payload)])
-    return Editor(catalog, vectors, objects), catalog, vectors, objects
+    thumbnails = Thumbnails(objects, ImageLimits, lambda: DecodeBudget(1 << 30))
+    return Editor(catalog, vectors, objects, thumbnails), catalog, vectors, objects
 
 
 Parts = tuple[Editor, Catalog, OracleVectorStore, LocalObjectStore]
@@ -44,10 +47,13 @@ Parts = tuple[Editor, Catalog, OracleVectorStore, LocalObjectStore]
 
 def test_tags_are_added_removed_and_replaced(parts: Parts) -> None:
     editor = parts[0]
-    assert editor.change("c", [A], ImageChanges(add_tags=("new", "old")))[0].payload["tags"] == ["old", "new"]
-    assert editor.change("c", [A], ImageChanges(remove_tags=("old",)))[0].payload["tags"] == ["new"]
-    assert editor.change("c", [A], ImageChanges(tags=(" x ", "y", "x")))[0].payload["tags"] == ["x", "y"]
-    assert editor.change("c", [A], ImageChanges(tags=()))[0].payload["tags"] == []
+    assert editor.change("c", [A], ImageChanges(add_tags=("new", "old"))).hits[0].payload["tags"] == [
+        "old",
+        "new",
+    ]
+    assert editor.change("c", [A], ImageChanges(remove_tags=("old",))).hits[0].payload["tags"] == ["new"]
+    assert editor.change("c", [A], ImageChanges(tags=(" x ", "y", "x"))).hits[0].payload["tags"] == ["x", "y"]
+    assert editor.change("c", [A], ImageChanges(tags=())).hits[0].payload["tags"] == []
 
 
 def test_what_is_not_named_stays_and_null_removes(parts: Parts) -> None:
@@ -56,7 +62,7 @@ def test_what_is_not_named_stays_and_null_removes(parts: Parts) -> None:
         {"class": None, "quality": 0.5, "metadata": {"year": None, "place": "Oslo"}}
     )
     after = editor.change("c", [A, B], changes)
-    for hit in after:
+    for hit in after.hits:
         assert "class" not in hit.payload
         assert hit.payload["caption"] == "a hat" and hit.payload["quality"] == 0.5
         assert hit.payload["metadata"] == {"who": "me", "place": "Oslo"}
@@ -78,13 +84,18 @@ def test_an_absent_image_leaves_all_others_unchanged(parts: Parts) -> None:
     assert hit is not None and hit.payload["tags"] == ["old"]
 
 
-def test_deleting_takes_point_and_object_and_ignores_what_is_gone(parts: Parts) -> None:
+def test_deleting_for_good_takes_point_and_object_and_ignores_what_is_gone(parts: Parts) -> None:
     editor, catalog, vectors, objects = parts
-    assert editor.delete("c", [A, ABSENT]) == 1
+    for width in WIDTHS:
+        objects.put(thumbnail_key("c", A, width), b"small")
+    objects.put(thumbnail_key("c", B, 320), b"small")
+    assert editor.remove("c", [A, ABSENT]) == 1
+    assert [stat.key for stat in objects.list("_thumbnails/")] == [thumbnail_key("c", B, 320)]
     assert catalog.get("c").images == 1
     assert vectors.retrieve("c", [A, B])[0] is None
     assert objects.stat("c/images/a") is None and objects.stat("c/images/b") is not None
-    assert editor.delete("c", [A]) == 0
+    assert editor.remove("c", [A]) == 0
+    assert editor.bin.images("c").total == 0
 
 
 @pytest.mark.parametrize("metadata", [{"deep": {"a": 1}}, {"": 1}])

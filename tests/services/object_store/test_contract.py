@@ -266,6 +266,24 @@ def test_the_first_bytes_are_read_alone(store: ObjectStore) -> None:
         store.get("a/none", first=4)
 
 
+def test_bytes_are_read_from_any_place(store: ObjectStore) -> None:
+    store.put("a/x", b"0123456789")
+    assert store.get("a/x", start=7) == b"789"
+    assert store.get("a/x", start=2, first=3) == b"234"
+    assert store.get("a/x", start=9, first=100) == b"9"
+    assert store.get("a/x", start=10) == b"" and store.get("a/x", start=11, first=2) == b""
+    with pytest.raises(NotFound):
+        store.get("a/none", start=4)
+
+
+def test_what_need_not_be_durable_is_there_all_the_same(store: ObjectStore) -> None:
+    store.put("a/x.webp", b"old")
+    store.put("a/x.webp", b"new", durable=False)
+    store.put("b/c/y.webp", b"first", durable=False)
+    assert store.get("a/x.webp") == b"new" and store.get("b/c/y.webp") == b"first"
+    assert keys(store) == ["a/x.webp", "b/c/y.webp"]
+
+
 def test_names_of_all_kinds_are_kept(store: ObjectStore) -> None:
     for key in [
         "with space/x y.png",

@@ -19,8 +19,9 @@ from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.errors import BadRequest, BadVector, NotFound, VitrineError
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime, assemble
-from vitrine.services.search.batch import Ask, search_all
-from vitrine.services.search.searcher import SearchOptions, SearchResult
+from vitrine.services.search.options import SearchOptions, SearchResult
+from vitrine.services.search.questions import ByExamples, ByFusion, ById, ByImage, ByText, ByVector
+from vitrine.services.search.searcher import Search
 from vitrine.services.settings import Settings
 
 
@@ -60,22 +61,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     pool.close()
 
 
-def one_by_one(runtime: Runtime, ask: Ask) -> SearchResult:
-    searcher, options = runtime.searcher, ask.options
-    if ask.text is not None:
-        return searcher.by_text("colours", ask.text, options)
-    if ask.image is not None:
-        return searcher.by_image("colours", ask.image, options)
-    if ask.vector is not None:
-        return searcher.by_vector("colours", ask.vector, options)
-    if ask.id is not None and ask.fused:
-        return searcher.by_fusion("colours", ask.id, ask.fused, options)
-    if ask.id is not None:
-        return searcher.by_id("colours", ask.id, options)
-    return searcher.by_examples("colours", ask.positive, ask.negative, options)
-
-
-def random_ask(rng: random.Random) -> Ask:
+def random_search(rng: random.Random) -> Search:
     using = rng.choice([None, "fine", "coarse"])
     options = SearchOptions(
         using=using,
@@ -91,12 +77,13 @@ def random_ask(rng: random.Random) -> Ask:
     dim = 27 if using == "coarse" else 64
     return rng.choice(
         [
-            Ask(options, text=rng.choice(list(COLOURS))),
-            Ask(options, image=picture(rng.choice(list(COLOURS.values())))),
-            Ask(options, vector=[rng.random() + 0.1 for _ in range(dim)]),
-            Ask(options, id=ids[0]),
-            Ask(options, positive=tuple(ids[:2]), negative=tuple(ids[2:][: rng.randint(0, 1)])),
-            Ask(SearchOptions(limit=3, using=None), id=ids[0], fused=("fine", "coarse")),
+            Search(ByText(rng.choice(list(COLOURS))), options),
+            Search(ByImage(picture(rng.choice(list(COLOURS.values())))), options),
+            Search(ByVector([rng.random() + 0.1 for _ in range(dim)]), options),
+            Search(ById(ids[0]), options),
+            Search(ByExamples(tuple(ids[:2]), tuple(ids[2:][: rng.randint(0, 1)])), options),
+            Search(ByExamples((ids[0], picture(COLOURS["red"]))), options),
+            Search(ByFusion(ids[0], ("fine", "coarse")), SearchOptions(limit=3)),
         ]
     )
 
@@ -112,9 +99,9 @@ def shape(result: SearchResult) -> object:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_batch_answers_as_its_searches_one_by_one(runtime: Runtime, seed: int) -> None:
     rng = random.Random(seed)
-    asks = [random_ask(rng) for _ in range(rng.randint(1, 12))]
-    together = search_all(runtime.searcher, "colours", asks)
-    alone = [one_by_one(runtime, ask) for ask in asks]
+    searches = [random_search(rng) for _ in range(rng.randint(1, 12))]
+    together = runtime.searcher.search_all("colours", searches)
+    alone = [runtime.searcher.search("colours", each.question, each.options) for each in searches]
     assert [shape(one) for one in together] == [shape(one) for one in alone]
     for one, other in zip(together, alone, strict=True):
         assert np.allclose(
@@ -126,28 +113,28 @@ def test_the_engine_is_asked_once(runtime: Runtime) -> None:
     store = runtime.vectors
     assert isinstance(store, CountingStore)
     options = SearchOptions(limit=2)
-    asks = [
-        Ask(options, text="red"),
-        Ask(options, id=IDS["blue"]),
-        Ask(SearchOptions(limit=2, using="coarse"), id=IDS["blue"]),
-        Ask(options, positive=(IDS["red"],)),
+    searches = [
+        Search(ByText("red"), options),
+        Search(ById(IDS["blue"]), options),
+        Search(ById(IDS["blue"]), SearchOptions(limit=2, using="coarse")),
+        Search(ByExamples((IDS["red"],)), options),
     ]
-    search_all(runtime.searcher, "colours", asks)
+    runtime.searcher.search_all("colours", searches)
     assert store.asked == [4]
 
 
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [
-        (Ask(SearchOptions(), id="00000000-0000-5000-8000-000000000000"), NotFound),
-        (Ask(SearchOptions(limit=0), text="red"), BadRequest),
-        (Ask(SearchOptions(), text=" "), BadRequest),
-        (Ask(SearchOptions()), BadRequest),
-        (Ask(SearchOptions(), vector=[0.0] * 64), BadVector),
-        (Ask(SearchOptions(min_similarity=0.1), id=IDS["red"], fused=("fine", "coarse")), BadRequest),
-        (Ask(SearchOptions(), id=IDS["red"], fused=("fine", "fine")), BadRequest),
+        (Search(ById("00000000-0000-5000-8000-000000000000")), NotFound),
+        (Search(ByText("red"), SearchOptions(limit=0)), BadRequest),
+        (Search(ByText(" ")), BadRequest),
+        (Search(ByExamples(())), BadRequest),
+        (Search(ByVector([0.0] * 64)), BadVector),
+        (Search(ByFusion(IDS["red"], ("fine", "coarse")), SearchOptions(min_similarity=0.1)), BadRequest),
+        (Search(ByFusion(IDS["red"], ("fine", "fine"))), BadRequest),
     ],
 )
-def test_one_that_is_wrong_refuses_all(runtime: Runtime, wrong: Ask, error: type[VitrineError]) -> None:
+def test_one_that_is_wrong_refuses_all(runtime: Runtime, wrong: Search, error: type[VitrineError]) -> None:
     with pytest.raises(error):
-        search_all(runtime.searcher, "colours", [Ask(SearchOptions(), text="red"), wrong])
+        runtime.searcher.search_all("colours", [Search(ByText("red")), wrong])

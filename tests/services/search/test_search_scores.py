@@ -20,8 +20,10 @@ from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.images.open import point_id
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime, assemble
+from vitrine.services.search.counts import count_bins
+from vitrine.services.search.options import SearchOptions
+from vitrine.services.search.questions import ByText
 from vitrine.services.search.score_validity import index_sources
-from vitrine.services.search.searcher import SearchOptions
 from vitrine.services.settings import Settings
 
 NAME = "scored"
@@ -142,7 +144,7 @@ def test_conditions_see_the_scores_of_the_tagger_in_service_alone(
     assert {hit.id for hit in runtime.searcher.listing(NAME, conditions, limit=1000).hits} == expected
     assert runtime.searcher.count(NAME, conditions) == len(expected)
     options = SearchOptions(conditions=conditions, limit=IMAGES)
-    assert {hit.id for hit in runtime.searcher.by_text(NAME, "red", options).hits} == expected
+    assert {hit.id for hit in runtime.searcher.search(NAME, ByText("red"), options).hits} == expected
     assert {hit.id for hit in runtime.searcher.random(NAME, conditions, limit=IMAGES)} == expected
     indexes = runtime.catalog.get(NAME).indexes
     assert any(field.startswith("scored_by") for field in indexes) is not settled
@@ -159,7 +161,7 @@ def test_orders_and_histograms_see_them_alone(runtime: Runtime, tag: str) -> Non
     )
     page = runtime.searcher.listing(NAME, Conditions(), order_by=OrderBy(field, descending=True), limit=1000)
     assert [seen(images[hit.id], tag) for hit in page.hits] == values
-    assert sum(bin.count for bin in runtime.searcher.histogram(NAME, field, Conditions())) == len(values)
+    assert sum(bin.count for bin in count_bins(runtime.searcher, NAME, field, Conditions())) == len(values)
 
 
 def test_settled_tags_and_other_fields_never_ask_the_taggers(

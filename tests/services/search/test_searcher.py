@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,20 @@ from vitrine.services.errors import (
 from vitrine.services.images.open import point_id
 from vitrine.services.object_store.local import LocalObjectStore
 from vitrine.services.runtime import Runtime, assemble
-from vitrine.services.search.searcher import SearchOptions, unit
+from vitrine.services.search.counts import count_bins, count_values
+from vitrine.services.search.options import SearchOptions
+from vitrine.services.search.questions import (
+    ByExamples,
+    ByFusion,
+    ById,
+    ByImage,
+    ByText,
+    ByVector,
+    Example,
+    Sent,
+    Text,
+    unit,
+)
 from vitrine.services.settings import Settings
 
 COLOURS = {
@@ -81,52 +95,93 @@ def names(hits: object) -> list[str]:
 
 
 def test_a_picture_finds_itself_first_and_then_what_is_alike(runtime: Runtime) -> None:
-    found = runtime.searcher.by_image("colours", picture(COLOURS["red"]), SearchOptions(limit=2))
+    found = runtime.searcher.search("colours", ByImage(picture(COLOURS["red"])), SearchOptions(limit=2))
     assert names(found.hits) == ["red", "orange"]
     assert found.hits[0].similarity == pytest.approx(1.0, abs=1e-3)
     assert found.encoder.name == "colour"
 
 
 def test_a_text_finds_its_colour(runtime: Runtime) -> None:
-    assert names(runtime.searcher.by_text("colours", "blue", SearchOptions(limit=1)).hits) == ["blue"]
+    assert names(runtime.searcher.search("colours", ByText("blue"), SearchOptions(limit=1)).hits) == ["blue"]
 
 
 def test_an_id_leaves_itself_out(runtime: Runtime) -> None:
-    found = runtime.searcher.by_id("colours", IDS["red"], SearchOptions(limit=10))
+    found = runtime.searcher.search("colours", ById(IDS["red"]), SearchOptions(limit=10))
     assert names(found.hits)[0] == "orange" and "red" not in names(found.hits) and len(found.hits) == 4
 
 
 def test_a_vector_need_not_be_normalised(runtime: Runtime) -> None:
     stored = runtime.searcher.image("colours", IDS["green"], with_vectors=True).vectors["colour"]
-    found = runtime.searcher.by_vector("colours", (stored * 7).tolist(), SearchOptions(limit=1))
+    found = runtime.searcher.search("colours", ByVector((stored * 7).tolist()), SearchOptions(limit=1))
     assert names(found.hits) == ["green"]
 
 
 def test_examples_pull_and_push_and_are_left_out(runtime: Runtime) -> None:
-    found = runtime.searcher.by_examples("colours", [IDS["red"]], [IDS["blue"]], SearchOptions(limit=5))
+    found = runtime.searcher.search(
+        "colours", ByExamples((IDS["red"],), (IDS["blue"],)), SearchOptions(limit=5)
+    )
     assert names(found.hits)[0] == "orange"
     assert not {"red", "blue"} & set(names(found.hits))
-    mixed = runtime.searcher.by_examples("colours", [picture(COLOURS["red"])], [], SearchOptions(limit=1))
+    mixed = runtime.searcher.search("colours", ByExamples((picture(COLOURS["red"]),)), SearchOptions(limit=1))
     assert names(mixed.hits) == ["red"]
+
+
+def test_words_and_sent_pictures_are_examples_too(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    def best(*positive: Example, negative: tuple[Example, ...] = ()) -> list[str]:
+        question = ByExamples(positive, negative)
+        return names(runtime.searcher.search("colours", question, SearchOptions(limit=1)).hits)
+
+    assert best(Text("green")) == ["green"]
+    assert best(Text("red"), negative=(IDS["red"],)) == ["orange"]
+    assert best(Text("red"), IDS["red"], negative=(Text("blue"),)) == ["orange"]
+    sent = Sent(runtime.pictures.keep(picture(COLOURS["blue"])).sha256)
+    encoded: list[int] = []
+    encoder = runtime.encoders.get("colour")
+    encode = encoder.encode_images
+
+    def counted(images: list[Image.Image]) -> object:
+        encoded.append(len(images))
+        return encode(images)
+
+    monkeypatch.setattr(type(encoder), "encode_images", lambda self, images: counted(images))
+    assert best(sent) == best(sent, Text("blue")) == ["blue"]
+    assert best(IDS["black"], negative=(sent,)) != ["blue"]
+    assert encoded == [1]  # once for all three
+    with pytest.raises(NotFound, match="send it again"):
+        best(Sent("a" * 64))
+    with pytest.raises(BadRequest, match="empty"):
+        best(Text(" "), IDS["red"])
+
+
+def test_words_among_examples_choose_an_encoder_that_reads_them(runtime: Runtime) -> None:
+    blind = replace(ColourEncoder("blind", dim=32).spec, modalities=("image",))
+    runtime.catalog.add_encoder("colours", blind)
+    runtime.catalog.set_default("colours", "blind")
+    question = ByExamples((Text("red"), IDS["red"]))
+    assert runtime.searcher.search("colours", question).encoder.name == "colour"
+    with pytest.raises(UnsupportedQuery):
+        runtime.searcher.search("colours", question, SearchOptions(using="blind"))
 
 
 def test_diverse_examples_point_the_same_way(runtime: Runtime) -> None:
     options = SearchOptions(limit=1, diversity=0.0)
-    assert names(runtime.searcher.by_examples("colours", [IDS["red"]], [IDS["blue"]], options).hits) == [
-        "orange"
-    ]
+    assert names(
+        runtime.searcher.search("colours", ByExamples((IDS["red"],), (IDS["blue"],)), options).hits
+    ) == ["orange"]
 
 
 def test_conditions_thresholds_and_offsets_narrow(runtime: Runtime) -> None:
     warm = parse_conditions({"class": ["warm"]})
     red = picture(COLOURS["red"])
-    assert set(names(runtime.searcher.by_image("colours", red, SearchOptions(conditions=warm)).hits)) == {
+    assert set(
+        names(runtime.searcher.search("colours", ByImage(red), SearchOptions(conditions=warm)).hits)
+    ) == {
         "red",
         "orange",
     }
-    alike = runtime.searcher.by_image("colours", red, SearchOptions(min_similarity=0.999)).hits
+    alike = runtime.searcher.search("colours", ByImage(red), SearchOptions(min_similarity=0.999)).hits
     assert names(alike) == ["red"]
-    assert names(runtime.searcher.by_image("colours", red, SearchOptions(offset=1, limit=1)).hits) == [
+    assert names(runtime.searcher.search("colours", ByImage(red), SearchOptions(offset=1, limit=1)).hits) == [
         "orange"
     ]
 
@@ -147,30 +202,32 @@ def test_listing_by_cursor_sees_every_image_once_in_order(runtime: Runtime) -> N
 def test_counts_facets_random_and_histogram_agree(runtime: Runtime) -> None:
     searcher = runtime.searcher
     assert searcher.count("colours") == 5
-    assert {facet.value: facet.count for facet in searcher.facets("colours", "class", Conditions())} == {
+    assert {
+        facet.value: facet.count for facet in count_values(searcher, "colours", "class", Conditions())
+    } == {
         "cool": 3,
         "warm": 2,
     }
     assert len({hit.id for hit in searcher.random("colours", Conditions(), limit=3)}) == 3
-    scores = searcher.histogram("colours", "scores.warm", Conditions(), bins=4)
+    scores = count_bins(searcher, "colours", "scores.warm", Conditions(), bins=4)
     assert [bin.count for bin in scores] == [1, 1, 1, 2]  # the last bin has its upper edge
-    years = searcher.histogram("colours", "metadata.year", Conditions(), bins=2)
+    years = count_bins(searcher, "colours", "metadata.year", Conditions(), bins=2)
     assert [(bin.lower, bin.upper, bin.count) for bin in years] == [(1990.0, 1992.0, 2), (1992.0, 1994.0, 3)]
     one = parse_conditions({"tags_all": ["red"]})
-    assert sum(bin.count for bin in searcher.histogram("colours", "metadata.year", one)) == 1
+    assert sum(bin.count for bin in count_bins(searcher, "colours", "metadata.year", one)) == 1
     none = parse_conditions({"tags_all": ["pink"]})
-    assert searcher.histogram("colours", "metadata.year", none) == []
+    assert count_bins(searcher, "colours", "metadata.year", none) == []
 
 
 def test_what_is_not_there_is_not_found(runtime: Runtime) -> None:
     searcher, options = runtime.searcher, SearchOptions()
     absent = point_id("f" * 64)
     for call in (
-        lambda: searcher.by_text("shapes", "red", options),
-        lambda: searcher.by_id("colours", absent, options),
-        lambda: searcher.by_id("colours", "../../etc/passwd", options),
+        lambda: searcher.search("shapes", ByText("red"), options),
+        lambda: searcher.search("colours", ById(absent), options),
+        lambda: searcher.search("colours", ById("../../etc/passwd"), options),
         lambda: searcher.image("colours", absent),
-        lambda: searcher.by_examples("colours", [IDS["red"], absent], [], options),
+        lambda: searcher.search("colours", ByExamples((IDS["red"], absent)), options),
     ):
         with pytest.raises(NotFound):
             call()
@@ -180,20 +237,20 @@ def test_bad_questions_are_refused_with_their_own_error(runtime: Runtime) -> Non
     searcher = runtime.searcher
     red = IDS["red"]
     for error, call in (
-        (UnknownVector, lambda: searcher.by_id("colours", red, SearchOptions(using="vit"))),
-        (BadVector, lambda: searcher.by_vector("colours", [0.0] * 3, SearchOptions())),
-        (BadVector, lambda: searcher.by_vector("colours", [1.0, 2.0, 3.0], SearchOptions())),
-        (ImageRefused, lambda: searcher.by_image("colours", b"not an image", SearchOptions())),
-        (BadRequest, lambda: searcher.by_text("colours", "  ", SearchOptions())),
-        (BadRequest, lambda: searcher.by_id("colours", red, SearchOptions(limit=0))),
-        (BadRequest, lambda: searcher.by_id("colours", red, SearchOptions(limit=9_000, offset=2_000))),
-        (BadRequest, lambda: searcher.by_id("colours", red, SearchOptions(diversity=2))),
-        (BadRequest, lambda: searcher.by_examples("colours", [], [red], SearchOptions())),
-        (BadRequest, lambda: searcher.by_fusion("colours", red, ["colour"], SearchOptions())),
-        (BadRequest, lambda: searcher.histogram("colours", "scores.warm", Conditions(), bins=0)),
-        (UnknownField, lambda: searcher.facets("colours", "caption", Conditions())),
-        (UnknownField, lambda: searcher.facets("colours", "scores.warm", Conditions())),
-        (UnknownField, lambda: searcher.histogram("colours", "class", Conditions())),
+        (UnknownVector, lambda: searcher.search("colours", ById(red), SearchOptions(using="vit"))),
+        (BadVector, lambda: searcher.search("colours", ByVector([0.0] * 3), SearchOptions())),
+        (BadVector, lambda: searcher.search("colours", ByVector([1.0, 2.0, 3.0]), SearchOptions())),
+        (ImageRefused, lambda: searcher.search("colours", ByImage(b"not an image"), SearchOptions())),
+        (BadRequest, lambda: searcher.search("colours", ByText("  "), SearchOptions())),
+        (BadRequest, lambda: searcher.search("colours", ById(red), SearchOptions(limit=0))),
+        (BadRequest, lambda: searcher.search("colours", ById(red), SearchOptions(limit=9_000, offset=2_000))),
+        (BadRequest, lambda: searcher.search("colours", ById(red), SearchOptions(diversity=2))),
+        (BadRequest, lambda: searcher.search("colours", ByExamples((), (red,)), SearchOptions())),
+        (BadRequest, lambda: searcher.search("colours", ByFusion(red, ("colour",)), SearchOptions())),
+        (BadRequest, lambda: count_bins(searcher, "colours", "scores.warm", Conditions(), bins=0)),
+        (UnknownField, lambda: count_values(searcher, "colours", "caption", Conditions())),
+        (UnknownField, lambda: count_values(searcher, "colours", "scores.warm", Conditions())),
+        (UnknownField, lambda: count_bins(searcher, "colours", "class", Conditions())),
         (UnknownField, lambda: searcher.listing("colours", Conditions(), order_by=OrderBy("class"))),
         (UnknownField, lambda: searcher.listing("colours", parse_conditions({"metadata": {"weight": 1}}))),
     ):
@@ -207,7 +264,7 @@ def test_a_vision_only_encoder_refuses_text_and_names_one_that_reads(runtime: Ru
     blind = replace(ColourEncoder().spec, name="blind", modalities=("image",))
     runtime.catalog.add_encoder("colours", blind)
     with pytest.raises(UnsupportedQuery) as caught:
-        runtime.searcher.by_text("colours", "red", SearchOptions(using="blind"))
+        runtime.searcher.search("colours", ByText("red"), SearchOptions(using="blind"))
     assert "colour" in caught.value.message
 
 

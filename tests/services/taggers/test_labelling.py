@@ -79,14 +79,15 @@ def judge(runtime: Runtime, ids: list[str]) -> None:
 
 def test_what_people_say_is_written_and_can_be_taken_back(runtime: Runtime) -> None:
     runtime.vectors.set_payload("c", {IDS[1]: {"tags": ["flat", TAG], "machine_tags": [TAG, "x"]}})
-    counts = record(runtime, "c", TAG, accept=[IDS[0]], reject=[IDS[1]])
+    counts = record(runtime, "c", TAG, accept=[IDS[0]], reject=[IDS[1]]).counts
     assert (counts.accepted, counts.rejected) == (1, 1)
     assert payload(runtime, IDS[0])["tags"] == ["flat", TAG] and "rejected_tags" not in payload(
         runtime, IDS[0]
     )
     assert payload(runtime, IDS[1]) == {"tags": ["flat"], "rejected_tags": [TAG], "machine_tags": ["x"]}
-    assert record(runtime, "c", TAG, [IDS[0]], [IDS[1]]) == counts  # again: nothing
-    counts = record(runtime, "c", TAG, accept=[IDS[1]])
+    again = record(runtime, "c", TAG, [IDS[0]], [IDS[1]])
+    assert (again.counts, again.undo) == (counts, None)
+    counts = record(runtime, "c", TAG, accept=[IDS[1]]).counts
     assert (counts.accepted, counts.rejected) == (2, 0)
     assert (
         payload(runtime, IDS[1])["tags"] == ["flat", TAG] and payload(runtime, IDS[1])["rejected_tags"] == []

@@ -15,8 +15,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
+import orjson
 
 from tests.services.vector_store.oracle_filter import (
     matches,
@@ -29,11 +31,13 @@ from tests.services.vector_store.oracle_filter import (
     values,
 )
 from vitrine.services.domain import (
+    AllBut,
     CollectionInfo,
     CollectionSchema,
     Embedding,
     Embeddings,
     Facet,
+    Fields,
     Fuse,
     Hit,
     IndexKind,
@@ -51,6 +55,7 @@ from vitrine.services.domain import (
 from vitrine.services.errors import BadRequest, BadVector, NotFound, UnknownVector
 from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_points, check_vectors
+from vitrine.services.vector_store.changes import Changes, Version
 from vitrine.services.vector_store.fields import check_facet, check_filter, check_order
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -67,6 +72,8 @@ class _Stored:
 class _Collection:
     schema: CollectionSchema
     points: dict[str, _Stored] = field(default_factory=dict)
+    epoch: str = field(default_factory=lambda: uuid4().hex)
+    writes: list[list[str]] = field(default_factory=list)
 
 
 def _locked(method: Method) -> Method:
@@ -165,6 +172,7 @@ class OracleVectorStore:
         for point in points:
             vectors = {name: np.array(vector, dtype=np.float32) for name, vector in point.vectors.items()}
             opened.points[point.id] = _Stored(vectors, deepcopy(point.payload))
+        opened.writes.append([point.id for point in points])
 
     @_locked
     def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
@@ -183,13 +191,13 @@ class OracleVectorStore:
         self, collection: str, updates: Mapping[str, Payload], *, key: str | None = None, durable: bool = True
     ) -> None:
         check_ids(list(updates))
-        for stored, fields in zip(
-            _existing(self._open(collection), list(updates)), updates.values(), strict=True
-        ):
+        opened = self._open(collection)
+        for stored, fields in zip(_existing(opened, list(updates)), updates.values(), strict=True):
             if key is None:
                 merge(stored.payload, deepcopy(fields))
             else:
                 merge_at(stored.payload, key, deepcopy(fields))
+        opened.writes.append(list(updates))
 
     @_locked
     def flush(self, collection: str) -> None:
@@ -198,9 +206,11 @@ class OracleVectorStore:
     @_locked
     def delete_payload(self, collection: str, ids: Sequence[str], keys: Sequence[str]) -> None:
         check_ids(ids)
-        for stored in _existing(self._open(collection), ids):
+        opened = self._open(collection)
+        for stored in _existing(opened, ids):
             for key in keys:
                 remove_at(stored.payload, key)
+        opened.writes.append(list(ids))
 
     @_locked
     def delete(self, collection: str, ids: Sequence[str]) -> None:
@@ -208,6 +218,7 @@ class OracleVectorStore:
         opened = self._open(collection)
         for id in ids:
             opened.points.pop(id, None)
+        opened.writes.append(list(ids))
 
     # Reads
     # --------------------------------------------------------------------------------------------------------
@@ -242,7 +253,7 @@ class OracleVectorStore:
         collection: str,
         ids: Sequence[str],
         *,
-        with_payload: bool | tuple[str, ...] = True,
+        with_payload: Fields = True,
         with_vectors: tuple[str, ...] = (),
     ) -> list[Hit | None]:
         opened = self._open(collection)
@@ -262,7 +273,7 @@ class OracleVectorStore:
         order_by: OrderBy | None = None,
         limit: int = 100,
         cursor: str | None = None,
-        with_payload: bool | tuple[str, ...] = True,
+        with_payload: Fields = True,
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
         opened = self._open(collection)
@@ -309,6 +320,15 @@ class OracleVectorStore:
         return sum(
             matches(filter, id, stored.payload, stored.vectors) for id, stored in opened.points.items()
         )
+
+    @_locked
+    def changes(self, collection: str, since: Version | None = None) -> Changes:
+        opened = self._open(collection)
+        now = Version(opened.epoch, len(opened.writes))
+        if since is None or since.epoch != opened.epoch:
+            return Changes(now, None, complete=True)
+        ids = {id for written in opened.writes[since.number :] for id in written}
+        return Changes(now, tuple(ids), complete=True)
 
     def _open(self, collection: str) -> _Collection:
         if collection not in self._collections:
@@ -449,16 +469,18 @@ def _existing(opened: _Collection, ids: Sequence[str]) -> list[_Stored]:
 def _hit(
     id: str,
     stored: _Stored,
-    with_payload: bool | tuple[str, ...],
+    with_payload: Fields,
     with_vectors: tuple[str, ...],
     score: float | None = None,
 ) -> Hit:
     if isinstance(with_payload, tuple):
         payload = selected(stored.payload, [steps(path) for path in with_payload]) if with_payload else {}
     else:
-        payload = stored.payload if with_payload else {}
+        hidden = with_payload.fields if isinstance(with_payload, AllBut) else ()
+        shown = {name: value for name, value in stored.payload.items() if name not in hidden}
+        payload = shown if with_payload else {}
     vectors = {name: stored.vectors[name].copy() for name in with_vectors if name in stored.vectors}
-    return Hit(id, score, deepcopy(payload), vectors)
+    return Hit(id, score, orjson.dumps(payload), vectors)
 
 
 def _cursor(order: OrderBy | None, position: tuple[Any, str]) -> str:

@@ -18,6 +18,7 @@ from tests.services.vector_store import random_data
 from tests.services.vector_store.conftest import PREFIX, Pair, make_edge
 from tests.services.vector_store.random_data import DIMS, unit
 from vitrine.services.domain import (
+    AllBut,
     CollectionSchema,
     Facet,
     Fuse,
@@ -54,6 +55,7 @@ from vitrine.services.filters.conditions import (
 )
 from vitrine.services.values.field_paths import field_path
 from vitrine.services.vector_store.base import MAX_LIMIT, VectorStore
+from vitrine.services.vector_store.changes import ChangeLog, Version
 
 # the server's in-process stand-in has no indexes, and says so
 pytestmark = [
@@ -610,6 +612,8 @@ PAYLOAD = {"a": 1, "b": {"c": 2, "d": {"e": 3}}, "l": [{"x": 1, "y": 2}, {"x": 3
         (("b",), {"b": {"c": 2, "d": {"e": 3}}}),
         (("l[].x", "t"), {"l": [{"x": 1}, {"x": 3}], "t": ["p", "q"]}),
         (("never",), {}),
+        (AllBut(("b", "t", "never")), {"a": 1, "l": [{"x": 1, "y": 2}, {"x": 3}]}),
+        (AllBut(()), PAYLOAD),
     ],
 )
 def test_only_the_listed_fields_come_back(
@@ -1373,3 +1377,60 @@ def test_what_was_acknowledged_is_there_after_opening_again(tmp_path: Path) -> N
         assert second.count("c") == 31
     finally:
         second.close()
+
+
+def test_changes_name_the_points_whose_payloads_were_written(
+    store: VectorStore, fresh: Callable[[str], str]
+) -> None:
+    name = fresh("changes")
+    store.ensure(random_data.schema(name))
+    begin = store.changes(name)
+    assert begin.ids is None
+    points = random_data.points(6, seed=1)
+    ids = [point.id for point in points]
+
+    def written(since: Version) -> tuple[Version, set[str]]:
+        found = store.changes(name, since)
+        assert found.ids is not None
+        return found.version, set(found.ids)
+
+    assert written(begin.version) == (begin.version, set())
+    store.upsert(name, points)
+    filled, changed = written(begin.version)
+    assert changed == set(ids)
+    store.set_payload(name, {ids[0]: {"width": 7}, ids[1]: {"class": "elk"}})
+    assert written(filled)[1] == {ids[0], ids[1]}
+    store.set_payload(name, {ids[2]: {"cat": 0.5}}, key="scores", durable=False)
+    store.delete_payload(name, [ids[3]], ["tags"])
+    store.delete(name, [ids[4]])
+    latest, changed = written(filled)
+    assert changed == set(ids[:5])
+    assert written(latest) == (latest, set())
+    assert written(begin.version)[1] == set(ids)
+
+
+def test_changes_of_a_collection_that_was_made_again_are_unknown(
+    store: VectorStore, fresh: Callable[[str], str]
+) -> None:
+    name = fresh("again")
+    store.ensure(random_data.schema(name))
+    store.upsert(name, random_data.points(3))
+    before = store.changes(name).version
+    store.drop(name)
+    with pytest.raises(NotFound):
+        store.changes(name, before)
+    store.ensure(random_data.schema(name))
+    after = store.changes(name, before)
+    assert after.ids is None and after.version.epoch != before.epoch
+
+
+def test_a_log_of_changes_remembers_the_last_ones() -> None:
+    log = ChangeLog(remembered=3)
+    begin = log.since(None, complete=True).version
+    log.note(["a", "b"])
+    middle = log.since(begin, complete=True)
+    assert set(middle.ids or ()) == {"a", "b"}
+    log.note(["c", "a"])
+    log.note(["d"])  # "b", whose write is the oldest, is forgotten
+    assert log.since(begin, complete=True).ids is None
+    assert set(log.since(middle.version, complete=True).ids or ()) == {"a", "c", "d"}

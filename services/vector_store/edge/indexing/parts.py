@@ -42,10 +42,10 @@ def build_index(folder: Path, schema: CollectionSchema, points: int, *, part_kb:
     config = config_for(schema, points=points, part_kb=part_kb)
     waiting = _Waiting.beside(folder, schema, part_kb)
     if waiting is None:
-        shard = load_shard(folder, schema, config=config)
+        shard = load_shard(folder, schema, config=config, points=points)
         changed = bool(shard.optimize())
     else:
-        shard = _emptied(folder, schema, config, waiting)
+        shard = _emptied(folder, schema, config, waiting, points)
         for part in waiting.parts():
             for page in part:
                 shard.update(edge.UpdateOperation.upsert_points(page))
@@ -130,13 +130,13 @@ class _Waiting:
         shutil.rmtree(self._folder)
 
 
-def _emptied(folder: Path, schema: CollectionSchema, config: Any, waiting: _Waiting) -> Any:
-    """Return the shard without the points that are waiting."""
+def _emptied(folder: Path, schema: CollectionSchema, config: Any, waiting: _Waiting, points: int) -> Any:
+    """Return the shard without those of its ``points`` that are waiting."""
     if waiting.everything:
         shutil.rmtree(folder)
-        create_shard(folder, schema).close()
-        return load_shard(folder, schema, config=config)
-    shard = load_shard(folder, schema, config=config)
+        create_shard(folder, schema, points=points).close()
+        return load_shard(folder, schema, config=config, points=points)
+    shard = load_shard(folder, schema, config=config, points=points)
     for ids in waiting.ids():
         shard.update(edge.UpdateOperation.delete_points(ids))
     shard.optimize()

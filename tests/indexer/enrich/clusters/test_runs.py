@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,30 @@ def check(runtime: Runtime, name: str = "look") -> None:
     assert (
         sum("." in stat.key.rpartition("/")[2] for stat in runtime.objects.list(CLUSTERS)) == 3
     )  # current, and two of the run
+
+
+def test_names_by_people_go_over_to_the_nodes_with_nearly_the_same_images(runtime: Runtime) -> None:
+    cluster(runtime, CATEGORY, "look", fit_tree(OPTIONS))
+    former = runtime.clusters.get(CATEGORY, "look")
+    top = runtime.clusters.get(CATEGORY, "look").nodes["root"].children
+    for id, name in zip(top, ("Mugs", "Lamps"), strict=False):
+        runtime.clusters.rename_node(CATEGORY, former.key, id, name, "people")
+    report = cluster(runtime, CATEGORY, "look", fit_tree(OPTIONS))
+    again = runtime.clusters.get(CATEGORY, "look")
+    assert [(again.node(id).name, again.node(id).named_by) for id in top[:2]] == [
+        ("Mugs", "people"),
+        ("Lamps", "people"),
+    ]
+    assert again.node(top[2]).named_by != "people"
+    assert report.notes == ["Names by people that went over: 'Mugs', 'Lamps'."]
+
+    runtime.clusters.rename_node(CATEGORY, again.key, "root", "All", "people")
+    report = cluster(runtime, CATEGORY, "look", fit_tree(replace(OPTIONS, branching=30)))
+    assert runtime.clusters.get(CATEGORY, "look").node("root").name == "All"
+    assert report.notes == [
+        "Names by people that went over: 'All'. Lost, as no node has nearly the same images: 'Mugs', "
+        "'Lamps'; vitrine cluster show look lists the new ones."
+    ]
 
 
 def test_a_run_is_on_every_image_and_can_be_queried(runtime: Runtime) -> None:

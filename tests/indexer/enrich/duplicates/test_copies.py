@@ -21,7 +21,8 @@ from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, Member
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
-from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.search.options import SearchOptions
+from vitrine.services.search.questions import ByVector
 
 FORMS = {f"form-{number}.png": file_of(page(9, f"No {number}")) for number in (4711, 4712, 9083)}
 COPY = {"copy-of-9083.png": file_of(page(9, "No 9083").resize((150, 195), Image.Resampling.BICUBIC))}
@@ -52,8 +53,10 @@ def test_forms_filled_otherwise_stay_and_the_copy_of_one_goes(runtime: Runtime, 
     found = kinds(runtime)
     assert found["copy-of-9083.png"] == ("resized", "form-9083.png")
     assert sorted(kind for name, (kind, _) in found.items() if name in FORMS) == ["edited", "edited", "keep"]
-    seen = runtime.searcher.by_vector(
-        CATEGORY, np.ones(runtime.catalog.get(CATEGORY).encoder().dim), SearchOptions(limit=9, collapse=True)
+    seen = runtime.searcher.search(
+        CATEGORY,
+        ByVector(np.ones(runtime.catalog.get(CATEGORY).encoder().dim)),
+        SearchOptions(limit=9, collapse=True),
     )
     assert len(seen.hits) == 3, "only the copy is not shown"
     assert deleted(runtime, "identical", "resized") == 1 and deleted(runtime) == 0
@@ -150,10 +153,11 @@ def test_groups_of_an_earlier_rule_are_neither_deleted_nor_collapsed(
         deletable(runtime, CATEGORY)
     options = SearchOptions(limit=9, collapse=True)
     dim = runtime.catalog.get(CATEGORY).encoder().dim
-    assert len(runtime.searcher.by_vector(CATEGORY, np.ones(dim), options).hits) == 2
+    assert len(runtime.searcher.search(CATEGORY, ByVector(np.ones(dim)), options).hits) == 2
     find_duplicates(runtime, CATEGORY)
     assert (
-        len(runtime.searcher.by_vector(CATEGORY, np.ones(dim), options).hits) == 1 and deleted(runtime) == 1
+        len(runtime.searcher.search(CATEGORY, ByVector(np.ones(dim)), options).hits) == 1
+        and deleted(runtime) == 1
     )
 
 

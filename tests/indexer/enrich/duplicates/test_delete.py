@@ -9,7 +9,7 @@ import pytest
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.enrich.duplicates.test_kills import Killed, kill_at
 from tests.indexer.pictures import CATEGORY, file_of, make_runtime, payloads, write
-from vitrine.indexer.enrich.duplicates.changes import deletable, delete, said_of
+from vitrine.indexer.enrich.duplicates.changes import deletable, delete, dismiss, keep, said_of
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources.open import open_source
@@ -65,6 +65,60 @@ def test_it_can_be_left_out(tmp_path: Path) -> None:
     done = delete(runtime, CATEGORY, deletable(runtime, CATEGORY).takes, merge=False)
     assert (done.images, done.merged) == (3, 0)
     assert all(payload["tags"] == before[name]["tags"] for name, payload in payloads(runtime).items())
+    runtime.encoders.close()
+
+
+def state(runtime: Runtime) -> tuple[object, ...]:
+    """All that a decision on duplicates can change."""
+    hits = runtime.vectors.scroll(CATEGORY, limit=100).hits
+    run = runtime.duplicates.get(CATEGORY)
+    return [(hit.id, hit.payload) for hit in hits], run.groups, runtime.duplicates.dismissed(CATEGORY)
+
+
+def test_deleting_copies_is_taken_back_with_their_groups(tmp_path: Path) -> None:
+    runtime = made(tmp_path)
+    before = state(runtime)
+    done = delete(runtime, CATEGORY, deletable(runtime, CATEGORY).takes)
+    after = state(runtime)
+    assert done.undo is not None and after != before
+    undone = runtime.editor.undo(done.undo.token)
+    assert (undone.undone, undone.kept, state(runtime)) == (5, (), before)
+    assert undone.undo is not None
+    runtime.editor.undo(undone.undo.token)
+    assert state(runtime) == after
+    assert all(set(takes) for takes in deletable(runtime, CATEGORY).takes.values())
+    runtime.encoders.close()
+
+
+def test_keeping_and_dismissing_are_taken_back(tmp_path: Path) -> None:
+    runtime = made(tmp_path)
+    before, record = state(runtime), runtime.editor.record(CATEGORY)
+    group = max(runtime.duplicates.get(CATEGORY).groups, key=lambda group: len(group.members))
+    keep(runtime, CATEGORY, group.id, group.ids[1], record=record)
+    dismiss(runtime, CATEGORY, group.id, [group.ids[2]], record=record)
+    after = state(runtime)
+    assert after != before and record.undo is not None
+    undone = runtime.editor.undo(record.undo.token)
+    assert (undone.undone, state(runtime)) == (3, before) and undone.undo is not None
+    runtime.editor.undo(undone.undo.token)
+    assert state(runtime) == after
+    runtime.encoders.close()
+
+
+def test_a_group_that_was_changed_since_and_one_of_another_run_stay(tmp_path: Path) -> None:
+    runtime = made(tmp_path)
+    first, second = (runtime.editor.record(CATEGORY) for _ in range(2))
+    group = max(runtime.duplicates.get(CATEGORY).groups, key=lambda group: len(group.members))
+    keep(runtime, CATEGORY, group.id, group.ids[1], record=first)
+    keep(runtime, CATEGORY, group.id, group.ids[2], record=second)
+    chosen = state(runtime)
+    assert first.undo is not None and second.undo is not None
+    undone = runtime.editor.undo(first.undo.token)
+    assert (undone.undone, set(undone.kept), state(runtime)) == (0, set(group.ids), chosen)
+    find_duplicates(runtime, CATEGORY)
+    anew = state(runtime)
+    undone = runtime.editor.undo(second.undo.token)
+    assert (undone.undone, set(undone.kept), state(runtime)) == (0, set(group.ids), anew)
     runtime.encoders.close()
 
 

@@ -21,7 +21,8 @@ from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, DuplicateRun, Member
 from vitrine.services.errors import BadRequest, NotFound
 from vitrine.services.runtime import Runtime
-from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.search.options import SearchOptions
+from vitrine.services.search.questions import ById, ByVector
 
 
 def shop(runtime: Runtime, folder: Path) -> None:
@@ -99,6 +100,7 @@ def test_what_a_person_chose_to_keep_is_kept_again_and_the_rest_deleted(runtime:
     assert list(takes) == [again.groups[1].id]
     keys = {hit.id: hit.payload["object_key"] for hit in runtime.vectors.scroll(CATEGORY, limit=100).hits}
     assert delete(runtime, CATEGORY, takes).images == 1
+    runtime.editor.empty_bin(CATEGORY)
     assert runtime.objects.stat(keys[again.groups[1].others[0]]) is None
     assert [g.id for g in runtime.duplicates.get(CATEGORY).groups] == [again.groups[0].id]
     assert delete(runtime, CATEGORY, deletable(runtime, CATEGORY).takes).images == 3
@@ -115,7 +117,7 @@ def test_a_run_that_was_killed_half_way_is_never_seen_and_the_next_one_removes_i
     mark(runtime, CATEGORY, half)  # and here it is killed
     options = SearchOptions(limit=8, collapse=True)
     assert runtime.duplicates.get(CATEGORY).groups == report.groups
-    assert len(runtime.searcher.by_vector(CATEGORY, np.ones(_dim(runtime)), options).hits) == 4
+    assert len(runtime.searcher.search(CATEGORY, ByVector(np.ones(_dim(runtime))), options).hits) == 4
     again = find_duplicates(runtime, CATEGORY)
     assert [group.id for group in again.groups] == ["3-1", "3-2"]
     values = {repr(payload.get(FIELD)) for payload in payloads(runtime).values()}
@@ -125,17 +127,17 @@ def test_a_run_that_was_killed_half_way_is_never_seen_and_the_next_one_removes_i
 def test_a_search_gives_one_of_each_group_and_counts_the_others(runtime: Runtime) -> None:
     report = find_duplicates(runtime, CATEGORY)
     groups = {id: group.id for group in report.groups for id in group.ids}
-    found = runtime.searcher.by_vector(
-        CATEGORY, np.ones(_dim(runtime)), SearchOptions(limit=8, collapse=True)
+    found = runtime.searcher.search(
+        CATEGORY, ByVector(np.ones(_dim(runtime))), SearchOptions(limit=8, collapse=True)
     )
     assert len(found.hits) == 4 and sorted(found.similar.values()) == [1, 3]
     assert len({groups.get(hit.id, hit.id) for hit in found.hits}) == 4
-    rest = runtime.searcher.by_vector(
-        CATEGORY, np.ones(_dim(runtime)), SearchOptions(limit=2, offset=2, collapse=True)
+    rest = runtime.searcher.search(
+        CATEGORY, ByVector(np.ones(_dim(runtime))), SearchOptions(limit=2, offset=2, collapse=True)
     )
     assert [hit.id for hit in rest.hits] == [hit.id for hit in found.hits[2:]]
     mine = report.groups[0].keep
-    others = runtime.searcher.by_id(CATEGORY, mine, SearchOptions(limit=8, collapse=True))
+    others = runtime.searcher.search(CATEGORY, ById(mine), SearchOptions(limit=8, collapse=True))
     assert sorted(others.similar.values()) == [1, 2]
 
 

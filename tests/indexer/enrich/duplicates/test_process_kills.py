@@ -20,7 +20,8 @@ from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.duplicates import FIELD, group_of
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.runtime import Runtime, open_runtime
-from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.search.options import SearchOptions
+from vitrine.services.search.questions import ByVector
 from vitrine.services.settings import Settings
 
 SCENES = 12
@@ -80,7 +81,7 @@ def seen(runtime: Runtime) -> Groups:
         id: sorted(ids) for id, ids in groups.items()
     }
     dim = runtime.catalog.get(CATEGORY).encoder().dim
-    found = runtime.searcher.by_vector(CATEGORY, np.ones(dim), SearchOptions(limit=200, collapse=True))
+    found = runtime.searcher.search(CATEGORY, ByVector(np.ones(dim)), SearchOptions(limit=200, collapse=True))
     assert len(found.hits) == len(hits) - sum(len(ids) - 1 for ids in groups.values())
     assert sorted(found.similar.values()) == sorted(len(ids) - 1 for ids in groups.values())
     return sorted(map(sorted, groups.values()))

@@ -92,6 +92,42 @@ def test_rows_are_put_onto_the_images_they_name(runtime: Runtime, tmp_path: Path
     assert (again.updated, again.unchanged) == (0, 2)
 
 
+def test_a_table_is_taken_back_where_nobody_changed_it_since(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def state() -> list[Any]:
+        hits = runtime.vectors.scroll(CATEGORY, limit=100).hits
+        return [
+            (hit.id, {name: value for name, value in hit.payload.items() if value not in ([], {})})
+            for hit in hits
+        ]
+
+    path = table(
+        tmp_path,
+        "path,tags,class,quality,created_at,scores.cat,shop\n"
+        "a/mug.png,new,cup,,,,south\n"
+        "x/Hat 1.JPG,sale|new,hat,,2021-05-06,0.5,north\n"
+        "shoe.png,,shoe,0.25,,,\n",
+    )
+    before = state()
+    options = AnnotateOptions(on="key")
+    rows = table(tmp_path, path.read_text().replace("x/Hat", "Hat"), "rows.csv")
+    monkeypatch.setattr(module, "PAGE", 2)  # several pages are one change
+    report = annotate(runtime, CATEGORY, rows, options)
+    after = state()
+    assert report.updated == 3 and report.undo is not None
+    undone = runtime.editor.undo(report.undo.token)
+    assert (undone.undone, undone.kept, state()) == (3, (), before) and undone.undo is not None
+    runtime.editor.undo(undone.undo.token)
+    assert state() == after
+    assert annotate(runtime, CATEGORY, rows, options).undo is None  # nothing is changed
+    assert annotate(runtime, CATEGORY, rows, AnnotateOptions(on="key", dry_run=True)).undo is None
+    monkeypatch.setattr(module, "MAX_UNDONE", 2)
+    other = table(tmp_path, "path,shop\na/mug.png,1\nb/mug.png,1\nshoe.png,1\n")
+    report = annotate(runtime, CATEGORY, other, options)
+    assert report.updated == 3 and report.undo is None and "cannot be undone" in report.notes[0]
+
+
 def test_columns_replace_and_gaps_are_filled() -> None:
     old = {
         "tags": ["red"],

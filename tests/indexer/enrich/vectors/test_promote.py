@@ -18,7 +18,8 @@ from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.errors import BadRequest, ModelUnavailable, NotFound, WorseEncoder
 from vitrine.services.images.open import content_hash, point_id
 from vitrine.services.runtime import Runtime
-from vitrine.services.search.searcher import SearchOptions
+from vitrine.services.search.options import SearchOptions
+from vitrine.services.search.questions import ByImage
 
 IMAGES = 12
 
@@ -53,7 +54,7 @@ def test_a_promotion_embeds_everything_and_switches(runtime: Runtime, tmp_path: 
     encoder = runtime.encoders.for_category(spec)
     hit = runtime.searcher.image(CATEGORY, id_of(5), with_vectors=True)
     np.testing.assert_allclose(hit.vectors["look-1"], expected_row(encoder, picture(5)), atol=1e-6)
-    found = runtime.searcher.by_image(CATEGORY, picture(5), SearchOptions("look", limit=1))
+    found = runtime.searcher.search(CATEGORY, ByImage(picture(5)), SearchOptions("look", limit=1))
     assert (found.hits[0].id, found.encoder.name) == (id_of(5), "look-1")
 
 
@@ -76,7 +77,9 @@ def test_queries_are_answered_by_the_former_until_nothing_is_lacking(
             self.ask()
 
         def ask(self) -> None:
-            found = runtime.searcher.by_image(CATEGORY, picture(3), SearchOptions("look", limit=IMAGES + 1))
+            found = runtime.searcher.search(
+                CATEGORY, ByImage(picture(3)), SearchOptions("look", limit=IMAGES + 1)
+            )
             assert len(found.hits) == IMAGES
             answers.append(found.encoder.name)
 

@@ -50,7 +50,7 @@ class Telling:
 if __name__ == "__main__":
     stored_images.SLICE = reembed.BATCH_SIZE = 4
     data, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    vectors = EdgeVectorStore(data / "vectors", min_free_mb=0, holder={"command": "kills"})
+    vectors = EdgeVectorStore(data / "vectors", min_free_mb=0, command="kills")
     runtime = trained_runtime(data, vectors)
     category = runtime.catalog.get(CATEGORY)
     tell("in-service", category.encoder("look").name)
@@ -70,7 +70,7 @@ def start(script: Path, data: Path, folder: Path) -> subprocess.Popen[str]:
 
 
 def opened(data: Path) -> tuple[Runtime, EdgeVectorStore]:
-    vectors = EdgeVectorStore(data / "vectors", min_free_mb=0, holder={"command": "test"})
+    vectors = EdgeVectorStore(data / "vectors", min_free_mb=0, command="test")
     return trained_runtime(data, vectors), vectors
 
 

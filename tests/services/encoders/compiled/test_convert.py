@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,16 @@ def test_a_model_is_converted_once_and_again_where_its_copy_is_damaged(
     assert isinstance(encoder, OpenVinoEncoder) and len(made) == 4
     assert (encoder.encode_images(photos) * torchs.encode_images(photos)).sum(axis=1).min() > 0.99999
     assert len(list((kept / "converted").iterdir())) == 1
+
+
+def test_what_other_versions_converted_is_converted_again_where_torch_is(tmp_path: Path) -> None:
+    folder, kept = write_model("mobilevit", tmp_path / "model"), tmp_path / "cache"
+    load(folder, kept)
+    (note,) = kept.glob("converted/*/converted.json")
+    known = json.loads(note.read_text())
+    note.write_text(json.dumps(known | {"made_by": ["0.1", *known["made_by"][1:]]}))
+    load(folder, kept)
+    assert json.loads(note.read_text()) == known
 
 
 def test_what_does_not_convert_runs_in_torch_and_is_not_tried_again(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
+from vitrine.services.encoders.base import Begun
 from vitrine.services.encoders.batching import BatchedEncoder
 from vitrine.services.encoders.compiled.encoder import OpenVinoEncoder
 from vitrine.services.encoders.compiled.tower import Streams, Tower
@@ -35,6 +39,13 @@ def test_slices_are_alike_and_none_is_alone_where_that_would_pack_the_weights_tw
         assert not few or count == 1 or min(sizes) > 1
 
 
+def test_there_is_one_stream_until_several_inputs_are_asked_for_of_a_network_that_packs_twice() -> None:
+    for few, several, wanted in ((4, False, 1), (4, True, 3), (0, False, 3), (0, True, 3)):
+        streams = Streams(3, {"float32": 8, "bfloat16": 8}, {"float32": few})
+        assert streams.at_once("float32", several=several) == wanted
+        assert streams.at_once("bfloat16", several=several) == 3
+
+
 def sums(few: int, released: list[int]) -> Tower:
     """A tower whose rows are the sum and the greatest of four numbers."""
     import openvino as ov
@@ -56,6 +67,15 @@ def test_rows_are_those_of_their_inputs_for_any_number_of_them(few: int) -> None
         wanted = np.stack([inputs.sum(1), inputs.max(1) if count else inputs.sum(1)], 1)
         np.testing.assert_allclose(tower(list(inputs)), wanted, atol=1e-5)
     assert len(released) == 2  # once for single inputs, once for several
+
+
+def test_a_tower_that_nobody_holds_gives_its_memory_back() -> None:
+    tower = sums(0, [])
+    tower(list(np.ones((9, 4), np.float32)))
+    gone = weakref.ref(tower)
+    del tower
+    gc.collect()
+    assert gone() is None
 
 
 def test_two_encoders_asked_by_several_threads_give_each_its_rows_in_order() -> None:
@@ -98,3 +118,35 @@ def size(encoder: OpenVinoEncoder) -> tuple[int, int]:
 
     height, width, _ = encoder.prepare(Image.new("RGB", (50, 40))).shape
     return height, width
+
+
+def test_calls_that_are_begun_before_others_have_ended_keep_their_rows() -> None:
+    tower, random = sums(0, []), np.random.default_rng(8)
+    begun: deque[tuple[Begun, np.ndarray]] = deque()  # type: ignore[type-arg]
+    for _ in range(200):
+        action = random.integers(4)
+        if action < 2 or not begun:
+            inputs = random.normal(size=(random.integers(0, 20), 4)).astype(np.float32)
+            wanted = np.stack([inputs.sum(1), inputs.max(1) if len(inputs) else inputs.sum(1)], 1)
+            begun.append((tower.begin(list(inputs)), wanted))
+        elif action == 2:
+            begun[0][0].advance()
+        else:  # of any call, not only of the first
+            some, wanted = begun[random.integers(len(begun))]
+            np.testing.assert_allclose(some.rows(), wanted, atol=1e-5)
+            assert some.ended()
+    for some, wanted in begun:
+        np.testing.assert_allclose(some.rows(), wanted, atol=1e-5)
+
+
+def test_a_call_that_cannot_be_computed_leaves_others_their_rows() -> None:
+    tower, random = sums(0, []), np.random.default_rng(9)
+    inputs = random.normal(size=(24, 4)).astype(np.float32)
+    tower(list(inputs))
+    for wrong in ([np.zeros(5, np.float32)], [*inputs[:9], np.zeros(5, np.float32)]):
+        before = tower.begin(list(inputs))
+        with pytest.raises(Exception, match=r"(?i)shape"):
+            tower.begin(wrong).rows()
+        after = tower.begin(list(inputs[::-1]))
+        np.testing.assert_allclose(before.rows()[:, 0], inputs.sum(1), atol=1e-5)
+        np.testing.assert_allclose(after.rows()[:, 0], inputs[::-1].sum(1), atol=1e-5)

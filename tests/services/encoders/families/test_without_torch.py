@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.services.encoders.folders.tiny import write_model
 from vitrine.services.encoders.families.autoencoder import AutoencoderConfig
 from vitrine.services.encoders.families.fake import ColourEncoder
 from vitrine.services.encoders.families.metric_config import MetricConfig, TrunkReference
@@ -19,6 +21,7 @@ from vitrine.services.encoders.reference import COLOUR_MODEL
 _SERVE = """
 import sys
 from importlib.machinery import PathFinder
+from pathlib import Path
 
 class Without(PathFinder):
     @classmethod
@@ -32,27 +35,22 @@ from PIL import Image
 from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.reference import EncoderReference
 
-folder, pixels, out = sys.argv[1:]
+folder, pixels, out, *cache = sys.argv[1:]
 images = [Image.fromarray(image) for image in np.load(pixels)]
-encoder = EncoderLoader(offline=True, precision="float32").load(EncoderReference("look", folder))
+loader = EncoderLoader(offline=True, precision="float32", cache=Path(cache[0]) if cache else None)
+encoder = loader.load(EncoderReference("look", folder))
 np.save(out, encoder.encode_images(images))
 """
 
 
-def served(folder: Path, images: list[Image.Image], scratch: Path) -> Any:
-    """The embeddings by a process that cannot import torch."""
+def served(folder: Path, images: list[Image.Image], scratch: Path, *cache: Path) -> Any:
+    """The embeddings by a process that cannot import torch; its last words where it fails."""
     np.save(scratch / "pixels.npy", np.stack([np.asarray(image) for image in images]))
-    command = [
-        sys.executable,
-        "-c",
-        _SERVE,
-        str(folder),
-        str(scratch / "pixels.npy"),
-        str(scratch / "rows.npy"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return np.load(scratch / "rows.npy")
+    paths = (folder, scratch / "pixels.npy", scratch / "rows.npy", *cache)
+    done = subprocess.run(
+        [sys.executable, "-c", _SERVE, *map(str, paths)], capture_output=True, text=True, timeout=120
+    )
+    return np.load(scratch / "rows.npy") if done.returncode == 0 else done.stderr
 
 
 @pytest.fixture
@@ -118,3 +116,28 @@ def test_a_metric_learned_encoder_is_served(tmp_path: Path, images: list[Image.I
     found = served(tmp_path / "look", images, tmp_path)
 
     assert np.abs(found - embedder.embed(rows)).max() < 1e-5
+
+
+def test_a_model_that_only_torch_knows_is_served_by_what_was_converted_where_torch_was(
+    tmp_path: Path, images: list[Image.Image]
+) -> None:
+    pytest.importorskip("torch")
+    from vitrine.services.encoders.load import EncoderLoader
+    from vitrine.services.encoders.reference import EncoderReference
+
+    folder, cache = write_model("mobilevit", tmp_path / "model"), tmp_path / "cache"
+    words = served(folder, images, tmp_path, cache)
+    assert "ModelUnavailable" in words and "'vitrine[train]'" in words and "cache/runtime" in words
+
+    loader = EncoderLoader(offline=True, precision="float32", device="cpu", cache=cache)
+    rows = loader.load(EncoderReference("look", str(folder))).encode_images(images)
+    assert np.abs(served(folder, images, tmp_path, cache) - rows).max() < 1e-5
+
+    (note,) = cache.glob("converted/*/converted.json")
+    known = json.loads(note.read_text())
+    note.write_text(json.dumps(known | {"made_by": ["0.1", "2025.1", "2.0", "4.0"]}))
+    assert np.abs(served(folder, images, tmp_path, cache) - rows).max() < 1e-5
+
+    (weights,) = cache.glob("converted/*/model.bin")
+    weights.write_bytes(weights.read_bytes()[:-4])
+    assert "ModelUnavailable" in served(folder, images, tmp_path, cache)

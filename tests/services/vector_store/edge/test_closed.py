@@ -6,18 +6,22 @@ import os
 import random
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.services.vector_store.edge_points import SCHEMA, point_id, points
-from vitrine.services.errors import StoreDamaged
+from vitrine.services.errors import StoreDamaged, Unavailable
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 
 def is_open(store: EdgeVectorStore) -> bool:
-    """Whether the engine has files of the collection in its memory."""
-    return "collections/cats" in Path(f"/proc/{store.engine_pid}/maps").read_text()
+    """Whether the engine runs, and has files of the collection in its memory."""
+    return (
+        store.engine_pid is not None
+        and "collections/cats" in Path(f"/proc/{store.engine_pid}/maps").read_text()
+    )
 
 
 def filled(folder: Path, count: int = 5) -> None:
@@ -27,12 +31,16 @@ def filled(folder: Path, count: int = 5) -> None:
     store.close()
 
 
-def test_numbers_need_no_open_collection(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [False, True])
+def test_numbers_need_no_open_collection(tmp_path: Path, start: bool) -> None:
     filled(tmp_path)
     store = EdgeVectorStore(tmp_path)
+    if start:
+        store.start()
     info = store.info("cats")
     assert (store.count("cats"), info.points, info.status) == (5, 5, "green")
-    assert not is_open(store)
+    assert (store.collections(), info.schema) == (["cats"], SCHEMA)
+    assert not is_open(store) and (store.engine_pid is not None) is start
     assert store.retrieve("cats", [point_id(1)]) != [None]
     assert is_open(store) and store.info("cats") == info
     store.close()
@@ -85,6 +93,44 @@ def test_damage_is_not_hidden_by_the_note(tmp_path: Path) -> None:
     with pytest.raises(StoreDamaged, match="6 were acknowledged"):
         store.count("cats")
     store.close()
+
+
+def test_what_is_damaged_is_named_without_the_engine(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / "collections" / "cats" / "collection.json").write_text("{")
+    (tmp_path / "collections" / "unfinished").mkdir()
+    store = EdgeVectorStore(tmp_path)
+    assert store.collections() == ["cats"]
+    with pytest.raises(StoreDamaged, match="is lost or damaged"):
+        store.count("cats")
+    assert store.engine_pid is None
+    store.start()  # it owns the folder, and clears it up
+    assert store.collections() == ["cats"]
+    store.close()
+    assert not (tmp_path / "collections" / "unfinished").exists()
+    unasked = EdgeVectorStore(tmp_path)
+    unasked.close()
+    with pytest.raises(Unavailable, match="closed"):
+        unasked.collections()
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_files_and_engine_tell_the_same_while_it_starts(tmp_path: Path, number: int) -> None:
+    """Many ask at once, and one of them makes a collection: nobody takes that for what a kill left behind."""
+    filled(tmp_path)
+    store = EdgeVectorStore(tmp_path)
+    told: list[int] = []
+    asking = [threading.Thread(target=lambda: told.append(store.count("cats"))) for _ in range(8)]
+    asking.insert(number, threading.Thread(target=store.ensure, args=(replace(SCHEMA, name="made"),)))
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert told == [5] * 8
+    store.close()
+    again = EdgeVectorStore(tmp_path)
+    assert again.collections() == ["cats", "made"]
+    again.close()
 
 
 def test_random_changes_between_openings_are_counted(tmp_path: Path) -> None:

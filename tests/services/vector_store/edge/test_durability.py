@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,47 +110,47 @@ def test_killed_engine_is_started_again_by_the_next_call(tmp_path: Path) -> None
     store.close()
 
 
-def test_call_under_which_the_engine_dies_says_so(tmp_path: Path) -> None:
-    store = EdgeVectorStore(tmp_path)
-    store.ensure(SCHEMA)
-    store.upsert("cats", points(0, 10))
+def under_a_dying_engine(store: EdgeVectorStore, call: Callable[[], object]) -> list[object]:
+    """Kill the engine while it has a call to answer; return what the call returned or raised."""
     pid = store.engine_pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
-    raised: list[BaseException] = []
+    ended: list[object] = []
 
-    def write() -> None:
+    def run() -> None:
         try:
-            store.upsert("cats", points(10, 20))
+            ended.append(call())
         except Unavailable as error:
-            raised.append(error)
+            ended.append(error)
 
-    thread = threading.Thread(target=write)
+    thread = threading.Thread(target=run)
     thread.start()
     while store._client._idle:  # until the call has taken its connection
         pass
     os.kill(pid, signal.SIGKILL)
     thread.join()
-    assert "the engine process ended (signal 9" in str(raised[0]).lower()
-    assert store.count("cats") in (10, 20)
-    store.close()
+    return ended
 
 
-def test_reading_call_under_which_the_engine_dies_is_asked_again(tmp_path: Path) -> None:
+def test_call_under_which_the_engine_dies_is_made_again(tmp_path: Path) -> None:
     store = EdgeVectorStore(tmp_path)
     store.ensure(SCHEMA)
     store.upsert("cats", points(0, 10))
-    pid = store.engine_pid
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    counted: list[int] = []
-    thread = threading.Thread(target=lambda: counted.append(store.count("cats")))
-    thread.start()
-    while store._client._idle:
-        pass
-    os.kill(pid, signal.SIGKILL)
-    thread.join()
-    assert counted == [10]
+    assert under_a_dying_engine(store, lambda: store.count("cats")) == [10]
+    assert under_a_dying_engine(store, lambda: store.upsert("cats", points(10, 20))) == [None]
+    assert under_a_dying_engine(store, lambda: store.set_payload("cats", {point_id(3): {"n": 77}})) == [None]
+    assert under_a_dying_engine(store, lambda: store.delete("cats", [point_id(4)])) == [None]
+    assert store.count("cats") == 19
+    store.close()
+
+
+def test_call_that_cannot_be_made_twice_says_that_the_engine_died(tmp_path: Path) -> None:
+    store = EdgeVectorStore(tmp_path)
+    store.ensure(SCHEMA)
+    store.upsert("cats", points(0, 10))
+    (error,) = under_a_dying_engine(store, lambda: store.drop("cats"))
+    assert "the engine process ended (signal 9" in str(error).lower()
+    assert store.collections() in ([], ["cats"])
     store.close()
 
 
@@ -175,12 +176,9 @@ def test_short_collection_is_damage(tmp_path: Path) -> None:
     store.upsert("cats", points(0, 300))
     store.close()
     files = CollectionFiles(tmp_path, "cats")
-    for path in files.shard.rglob("*mappings*"):
-        os.truncate(path, path.stat().st_size // 2)
-    for path in (files.shard / "wal").iterdir():
-        path.unlink()
+    files.write_points(301, durable=True)
     store = EdgeVectorStore(tmp_path)
-    with pytest.raises(StoreDamaged, match=r"300 were acknowledged.*Restore"):
+    with pytest.raises(StoreDamaged, match=r"301 were acknowledged.*category rebuild"):
         store.count("cats")
     store.drop("cats")
     assert store.collections() == []
@@ -196,7 +194,7 @@ def test_shard_that_does_not_open_is_damage(tmp_path: Path) -> None:
     for path in CollectionFiles(tmp_path, "cats").shard.rglob("segment.json"):
         path.write_text("{")
     store = EdgeVectorStore(tmp_path)
-    with pytest.raises(StoreDamaged, match="Restore"):
+    with pytest.raises(StoreDamaged, match="category rebuild"):
         store.count("cats")
     assert store.count("dogs") == 0
     store.close()
@@ -235,7 +233,7 @@ def test_a_collection_without_a_schema_is_damage_and_harms_no_other(
         lambda: store.optimize("cats"),
     )
     for call in calls:
-        with pytest.raises(StoreDamaged, match=r"'cats'.*category delete cats"):
+        with pytest.raises(StoreDamaged, match=r"'cats'.*category rebuild cats"):
             call()
     store.drop("cats")
     store.ensure(SCHEMA)

@@ -1,4 +1,4 @@
-"""A data folder has one owner, and the second one is told who that is."""
+"""A data folder has one engine; what finds another owner there is told who that is."""
 
 from __future__ import annotations
 
@@ -7,58 +7,60 @@ import subprocess
 import sys
 from pathlib import Path
 
-import orjson
 import pytest
 
-from tests.services.vector_store.edge_points import SCHEMA, points, wait_until
+from tests.services.vector_store.edge_points import SCHEMA, wait_until
 from vitrine.services.errors import StoreLocked
-from vitrine.services.vector_store.edge.lock import DataLock
+from vitrine.services.vector_store.edge.link.lock import DataLock, read_holder
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 HOLD = (
-    "import sys, pathlib; from vitrine.services.vector_store.edge.lock import DataLock\n"
+    "import sys, pathlib; from vitrine.services.vector_store.edge.link.lock import DataLock\n"
     "DataLock(pathlib.Path(sys.argv[1])); print(1, flush=True); input()"
 )
 
 
-def test_second_owner_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
+def test_folder_of_another_owner_is_refused_by_name(tmp_path: Path) -> None:
+    owner = DataLock(tmp_path, {"command": "an older vitrine serve"})
+    owner.describe(url="http://127.0.0.1:8123")
+    store = EdgeVectorStore(tmp_path)
     with pytest.raises(StoreLocked) as refused:
-        first = EdgeVectorStore(tmp_path, holder={"command": "vitrine serve"})
-        first.ensure(SCHEMA)
-        first.upsert("cats", points(0, 10))
-        first.serving_at("http://127.0.0.1:8123")
-        EdgeVectorStore(tmp_path)
+        store.ensure(SCHEMA)
     assert str(os.getpid()) in refused.value.message
-    assert "vitrine serve" in refused.value.message
+    assert "an older vitrine serve" in refused.value.message
     assert "use its API at http://127.0.0.1:8123" in refused.value.message
     assert refused.value.details["pid"] == os.getpid()
-    first.upsert("cats", points(10, 20))
-    assert first.count("cats") == 20
-    first.close()
+    owner.release()
+    store.ensure(SCHEMA)
+    store.close()
 
 
 def test_close_lets_the_next_owner_in(tmp_path: Path) -> None:
     for _ in range(2):
         store = EdgeVectorStore(tmp_path)
-        store.collections()
+        store.ensure(SCHEMA)
         store.close()
         store.close()
+        DataLock(tmp_path).release()
 
 
-def test_lock_file_says_who_without_a_url_before_serving(tmp_path: Path) -> None:
-    lock = DataLock(tmp_path)
-    holder = orjson.loads(lock.path.read_bytes())
-    assert holder["pid"] == os.getpid()
-    assert holder["url"] is None
-    with pytest.raises(StoreLocked, match="wait until it has ended"):
-        DataLock(tmp_path)
-    lock.release()
+def test_lock_file_says_who_serves_for_as_long_as_that_lasts(tmp_path: Path) -> None:
+    server, other = EdgeVectorStore(tmp_path, command="vitrine serve"), EdgeVectorStore(tmp_path)
+    server.serving_at("http://127.0.0.1:8123")
+    other.collections()
+    assert read_holder(tmp_path)["url"] == "http://127.0.0.1:8123"
+    assert read_holder(tmp_path)["command"] == "vitrine serve"
+    server.close()
+    wait_until(lambda: read_holder(tmp_path)["url"] is None)
+    other.close()
 
 
 def test_lock_outlives_a_killed_owner_only_until_its_engine_has_gone(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib; from vitrine.services.vector_store.edge.store import EdgeVectorStore\n"
-        "store = EdgeVectorStore(pathlib.Path(sys.argv[1])); store.collections(); "
+        "from vitrine.services.domain import CollectionSchema, VectorSpec\n"
+        "store = EdgeVectorStore(pathlib.Path(sys.argv[1]), min_free_mb=0)\n"
+        "store.ensure(CollectionSchema('cats', (VectorSpec('clip', 4),), {}))  # starts the engine\n"
         "print(store.engine_pid, flush=True); input()"
     )
     owner = subprocess.Popen(
@@ -69,7 +71,7 @@ def test_lock_outlives_a_killed_owner_only_until_its_engine_has_gone(tmp_path: P
     owner.kill()
     owner.wait()
     store = EdgeVectorStore(tmp_path)
-    assert store.collections() == []
+    assert store.collections() == ["cats"]
     store.close()
     wait_until(
         lambda: (

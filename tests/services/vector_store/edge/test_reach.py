@@ -86,5 +86,5 @@ def test_many_graphs_are_asked_for_fewer_candidates_each(shard: Any) -> None:
     reach = Reach.into(shard)
     assert int(shard.info().segments_count) == 9
     assert 10 < reach.plain < BREADTH
-    assert reach.filtered == BREADTH
+    assert reach.plain < reach.filtered < BREADTH
     assert not reach.acorn

@@ -22,7 +22,7 @@ from vitrine.services.filters.conditions import (
     OnField,
     Range,
 )
-from vitrine.services.vector_store.edge import wire as edge_wire
+from vitrine.services.vector_store.edge.link import wire as edge_wire
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 from vitrine.services.vector_store.fields import check_filter, filter_fields
 
@@ -34,11 +34,12 @@ def test_frames_come_out_as_they_went_in() -> None:
         np.empty((0, 4), np.float32),
         np.ones(300_000, np.int32),
     ]
-    thread = threading.Thread(target=edge_wire.send, args=(ours, {"text": "ü", "n": 2**60}, arrays))
+    sent = {"text": "ü", "n": 2**60, "texts": ["ü".encode(), b"", b'{"not": "read"}']}
+    thread = threading.Thread(target=edge_wire.send, args=(ours, sent, arrays))
     thread.start()
     header, received = edge_wire.receive(theirs)
     thread.join()
-    assert header == {"text": "ü", "n": 2**60}
+    assert header == sent
     assert all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(arrays, received, strict=True))
     ours.close()
     with pytest.raises(EOFError):

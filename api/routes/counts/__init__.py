@@ -1,0 +1,1 @@
+"""Routes that count, and that give a whole category as arrays."""

@@ -1,0 +1,1 @@
+"""Bodies of what was found in a category or learned from it: clusters, maps, near-duplicates, taggers."""

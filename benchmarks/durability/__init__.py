@@ -1,0 +1,1 @@
+"""What survives kills and power cuts, and what it costs to be sure of a write."""

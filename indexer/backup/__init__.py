@@ -1,0 +1,1 @@
+"""Copies of categories that are made while they are in use, and categories made again from them."""

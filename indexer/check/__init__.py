@@ -1,0 +1,1 @@
+"""Whether what is stored is whole, and repairing what can be repaired from the rest."""

@@ -1,0 +1,1 @@
+"""Dominant colours, blurs and thumbnails."""

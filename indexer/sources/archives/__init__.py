@@ -1,0 +1,1 @@
+"""Images in archives, read in place."""

@@ -1,0 +1,1 @@
+"""Images that are named by URL, in lists and in tables."""

@@ -1,0 +1,1 @@
+"""Whole queries in figures: totals, facets, histograms."""

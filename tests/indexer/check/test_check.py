@@ -1,0 +1,185 @@
+"""A healthy store is left alone; each fault is found under its code, and what can be repaired is."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.api.helpers import COLOURS, picture, settings_in
+from vitrine.indexer.check.rebuild import rebuild_category
+from vitrine.indexer.check.run import check_categories
+from vitrine.indexer.ingest.pipeline import index_images
+from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.category.editor import ImageChanges
+from vitrine.services.domain import Payload
+from vitrine.services.runtime import Runtime, open_runtime
+
+SHOP, OTHER = "shop", "other"
+
+
+@contextmanager
+def opened(data: Path) -> Iterator[Runtime]:
+    with open_runtime(settings_in(data)) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two categories of five pictures, with tags from indexing, and of one of them edits; closed."""
+    data = tmp_path_factory.mktemp("filled") / "data"
+    with opened(data) as runtime:
+        for name in (SHOP, OTHER):
+            runtime.create_category(name)
+            records = [
+                ImageRecord("pictures", f"{colour}.png", lambda rgb=rgb: picture(rgb), tags=(colour, "new"))
+                for colour, rgb in COLOURS.items()
+            ]
+            assert index_images(records, runtime, name).added == len(COLOURS)
+        red, green = (of(runtime, name) for name in ("red", "green"))
+        runtime.editor.change(
+            SHOP, [red], ImageChanges(add_tags=("mug",), class_="cup", metadata={"year": 1990})
+        )
+        runtime.editor.change(SHOP, [red], ImageChanges(reject_tags=("new",)))
+        runtime.editor.delete(SHOP, [green])
+    return data
+
+
+@pytest.fixture
+def data(filled: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(filled, tmp_path / "data")
+
+
+def of(runtime: Runtime, colour: str) -> str:
+    hits = runtime.vectors.scroll(SHOP).hits
+    return next(hit.id for hit in hits if hit.payload["filename"] == f"{colour}.png")
+
+
+def said(runtime: Runtime) -> dict[str, Payload]:
+    """What there is of each image by its name, but for when it was indexed."""
+    found = {hit.payload["filename"]: dict(hit.payload) for hit in runtime.vectors.scroll(SHOP).hits}
+    return {name: {k: v for k, v in payload.items() if k != "indexed_at"} for name, payload in found.items()}
+
+
+def codes(runtime: Runtime, *, deep: bool = True, mend: bool = False) -> dict[str, bool]:
+    report = check_categories(runtime, deep=deep, mend=mend)
+    assert report.error is None
+    assert not [each for each in report.findings if each.category == OTHER]
+    return {each.code: each.repaired for each in report.findings}
+
+
+def test_nothing_is_wrong_with_a_healthy_store(data: Path) -> None:
+    with opened(data) as runtime:
+        report = check_categories(runtime, deep=True)
+        assert (report.findings, report.exit_code, report.images) == ([], 0, 2 * len(COLOURS) - 1)
+
+
+def test_lost_points_come_back_with_what_people_said(data: Path) -> None:
+    with opened(data) as runtime:
+        before, red = said(runtime), of(runtime, "red")
+        runtime.vectors.delete(SHOP, [red])
+        assert codes(runtime) == {"object_without_point": False, "count_wrong": False}
+        assert codes(runtime, mend=True) == {"object_without_point": True, "count_wrong": True}
+        assert said(runtime) == before
+        assert codes(runtime) == {}
+
+
+def test_pictures_that_are_gone_or_changed_are_named(data: Path) -> None:
+    with opened(data) as runtime:
+        payloads = said(runtime)
+        runtime.objects.delete(payloads["red.png"]["object_key"])
+        runtime.objects.put(payloads["blue.png"]["object_key"], b"something else")
+        found = check_categories(runtime, deep=True)
+        assert {each.code for each in found.findings} == {"object_missing", "object_damaged"}
+        assert found.exit_code == 3
+        assert "object_damaged" not in codes(runtime, deep=False)
+
+
+def test_damage_of_what_is_around_the_images_is_repaired(data: Path) -> None:
+    with opened(data) as runtime:
+        runtime.catalog.set_images(SHOP, 400)
+        for key in runtime.journal.segments(SHOP):
+            runtime.objects.put(key, b"{}\nnot a line")
+        assert codes(runtime, mend=True) == {"count_wrong": True, "journal_damaged": True}
+        before = said(runtime)
+        rebuild_category(runtime, SHOP)
+        assert said(runtime)["red.png"]["tags"] == before["red.png"]["tags"]
+
+
+def test_a_category_is_made_again_from_its_pictures_and_its_journal(data: Path) -> None:
+    with opened(data) as runtime:
+        before = said(runtime)
+    (data / "vectors/collections/shop/collection.json").write_bytes(b"")
+    with opened(data) as runtime:
+        assert codes(runtime) == {"collection_damaged": False}
+        report = rebuild_category(runtime, SHOP)
+        assert (report.error, report.added) == (None, len(COLOURS) - 1)
+        assert said(runtime) == before
+        assert codes(runtime) == {}
+        assert runtime.catalog.damaged() == {}
+
+
+def test_an_interrupted_rebuild_loses_nothing_of_what_people_said(data: Path) -> None:
+    with opened(data) as runtime:
+        before = said(runtime)
+        ended = threading.Event()
+        ended.set()
+        rebuild_category(runtime, SHOP, stop=ended)  # the collection is gone, and nothing is indexed yet
+        index_images(
+            [ImageRecord("again", "red.png", lambda: picture(COLOURS["red"]))], runtime, SHOP
+        )  # as far as a kill would have let it come
+        assert rebuild_category(runtime, SHOP).error is None
+        assert said(runtime)["red.png"]["rejected_tags"] == before["red.png"]["rejected_tags"]
+        assert said(runtime)["red.png"]["class"] == "cup"
+
+
+def test_what_is_edited_while_it_is_made_again_stays(data: Path) -> None:
+    with opened(data) as runtime:
+        blue = of(runtime, "blue")
+
+        class Editing:
+            """A progress that edits an image when it is told that all are indexed."""
+
+            def start(self, stage: str, total: int | None) -> None: ...
+            def update(self, report: object) -> None: ...
+            def say(self, text: str) -> None: ...
+            def finish(self, report: object) -> None:
+                runtime.editor.change(SHOP, [blue], ImageChanges(tags=("mine",)))
+
+        rebuild_category(runtime, SHOP, progress=Editing())
+        assert said(runtime)["blue.png"]["tags"] == ["mine"]
+        rebuild_category(runtime, SHOP)
+        assert said(runtime)["blue.png"]["tags"] == ["mine"]
+
+
+def test_the_original_mends_a_picture_that_was_cut_short(data: Path) -> None:
+    file = next((data / "objects/shop/images").rglob("*.png"))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9])
+    with opened(data) as runtime:
+        records = [
+            ImageRecord("pictures", f"{n}.png", lambda rgb=rgb: picture(rgb)) for n, rgb in COLOURS.items()
+        ]
+        index_images([record for record in records if record.filename != "green.png"], runtime, SHOP)
+        assert file.read_bytes() == whole
+        assert "object_damaged" not in codes(runtime)
+
+
+def test_a_manifest_comes_back_from_its_copy(data: Path) -> None:
+    manifest = data / "objects/_categories/shop.json"
+    manifest.write_bytes(b"")
+    with opened(data) as runtime:
+        before = said(runtime)
+        assert codes(runtime) == {"manifest_damaged": False}
+        assert codes(runtime, mend=True)["manifest_damaged"]
+        assert codes(runtime) == {} and said(runtime) == before
+        assert runtime.catalog.get(SHOP).images == len(COLOURS) - 1
+    manifest.unlink()
+    with opened(data) as runtime:
+        assert codes(runtime) == {"leftover_category": False}
+        assert codes(runtime, mend=True)["leftover_category"]
+        assert codes(runtime) == {}
