@@ -6,10 +6,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.program import start_python
 
 _FORKING = '''
 import os, sys
@@ -42,14 +43,7 @@ class Program:
     def __init__(self, folder: Path, code: str) -> None:
         script = folder / "program.py"
         script.write_text(_FORKING + code)
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        self._process = subprocess.Popen(
-            [sys.executable, str(script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
+        self._process = start_python(script, stdin=subprocess.PIPE)
 
     def kill(self, *words: object, after: int, engine: bool) -> None:
         """Start ``work`` and kill it after so many signs of life, with its engine or not."""

@@ -194,6 +194,24 @@ def test_a_condition_dims_what_does_not_meet_it(page: Page) -> None:
     expect(page).to_have_url(re.compile(r"/c/shop/search\?class=leaf$"))
 
 
+LEAVE = """async () => {
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  document.querySelector("canvas").dispatchEvent(new WheelEvent("wheel", { deltaY: -100, clientX: 500, clientY: 400 }));
+  document.querySelector("nav[aria-label=Pages] a").click();
+  await pause(0);
+  const held = performance.now() + 150; // the page is busy when the map would have come to rest
+  while (performance.now() < held);
+  await pause(150);
+  return location.pathname + location.search;
+}"""
+
+
+def test_a_map_that_is_left_while_it_moves_says_nothing_more(page: Page) -> None:
+    page.goto(PLANE)
+    wait_for_rest(page)
+    assert page.evaluate(LEAVE) == "/c/shop/search"
+
+
 def test_a_value_of_the_legend_is_lit(page: Page) -> None:
     page.goto(PLANE)
     wait_for_rest(page)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.indexer.pictures import CATEGORY, picture, write
+from tests.program import start_python
 from vitrine.services.images.open import content_hash, point_id
 from vitrine.services.runtime import open_runtime
 from vitrine.services.settings import Settings
@@ -45,9 +44,7 @@ if __name__ == "__main__":
 
 
 def start(script: Path, data: Path, source: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = [sys.executable, str(script), str(data), str(source), CATEGORY]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return start_python(script, data, source, CATEGORY)
 
 
 def test_kills_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.indexer.pictures import CATEGORY, picture
+from tests.program import start_python
 from tests.raw_http import answer, raw_server
 
 IMAGES, KILLED_AFTER = 60, 20
@@ -46,14 +44,13 @@ def test_nothing_that_was_acknowledged_is_downloaded_again(tmp_path: Path) -> No
     def speak(path: str, connection: socket.socket) -> None:
         connection.sendall(answer(picture(int(path.strip("/")))))
 
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     with raw_server(speak) as server:
         file.write_text("\n".join(server.url(f"/{n}") for n in range(IMAGES)))
-        command = [sys.executable, str(script), str(data), str(file), CATEGORY, str(server.port)]
+        command = (script, data, file, CATEGORY, server.port)
         done: list[str] = []
         for count in (KILLED_AFTER, IMAGES):
             acknowledged, asked = set(done), len(server.paths)
-            child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+            child = start_python(*command)
             assert child.stdout is not None
             for line in child.stdout:
                 outcome, _, name = line.strip().partition(" ")

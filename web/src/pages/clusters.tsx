@@ -8,10 +8,10 @@ import { asSearch, NodePanel } from "../parts/clusters/node-panel";
 import { RunCompare } from "../parts/clusters/run-compare";
 import { Treemap } from "../parts/clusters/treemap";
 import type { Detail } from "../state/clusters";
-import { by, chosenBox, detail, followClusters, groupingFields, lit, missing, nodeId, numberOf, openNode, renewNode, runName, runs, setQuery, titleOfNode } from "../state/clusters";
+import { by, chosenBox, detail, followClusters, groupingFields, lit, missing, nodeId, numberOf, openNode, renewNode, runName, runs, titleOfNode } from "../state/clusters";
 import { focusIsOn, useKeys } from "../state/keys";
 import { valueColour } from "../state/palette";
-import { address, go, route } from "../state/route";
+import { address, go, route, setQuery } from "../state/route";
 import { mayWrite } from "../state/session";
 import { titleOf } from "../state/summary";
 import { count, counted } from "../state/words";
@@ -152,14 +152,14 @@ function Grouping({ now, values }: { now: Detail; values: string[] }) {
       <label class="pill pick">
         by <b>{by.value === null ? "nothing" : titleOf(by.value).toLowerCase()}</b>
         <Down />
-        <select aria-label="Group by" value={by.value ?? ""} onChange={(event) => setQuery({ by: event.currentTarget.value, lit: null })}>
+        <select aria-label="Group by" value={by.value ?? ""} onChange={(event) => setQuery("clusters", { by: event.currentTarget.value, lit: null })}>
           {fields.map((field) => <option key={field} value={field}>{titleOf(field)}</option>)}
         </select>
       </label>
       {lights.map((one) => {
         const value = String(one.value);
         return (
-          <button key={value} class="light" aria-pressed={lit.value === value} onClick={() => setQuery({ lit: lit.value === value ? null : value })}>
+          <button key={value} class="light" aria-pressed={lit.value === value} onClick={() => setQuery("clusters", { lit: lit.value === value ? null : value })}>
             <i style={{ backgroundColor: valueColour(values.indexOf(value)) }} />
             {value} <em class="num">{count(one.count)}</em>
           </button>

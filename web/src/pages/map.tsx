@@ -1,6 +1,6 @@
 // The map: all images as points, nearer the more alike they are.
 import { effect } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { thumbnail } from "../api/client";
 import type { Overlay, Tool } from "../map/stage";
 import { Stage } from "../map/stage";
@@ -10,10 +10,10 @@ import { MapFacts, MapLegend } from "../parts/map/map-legend";
 import { MapPanel } from "../parts/map/map-panel";
 import { useKeys } from "../state/keys";
 import type { Points } from "../state/map";
-import { ask, colours, column, dimmed, followMap, lit, mapName, maps, numberText, pointIds, points, setQuery } from "../state/map";
+import { ask, colours, column, dimmed, followMap, lit, mapName, maps, numberText, pointIds, points } from "../state/map";
 import { fail } from "../state/notices";
 import { queryOf } from "../state/ask";
-import { address, go, route } from "../state/route";
+import { address, go, route, setQuery } from "../state/route";
 import { RowIds } from "../state/row-ids";
 import type { Selection } from "../state/selection";
 import { choose, chooseOnly, isChosen, selection } from "../state/selection";
@@ -49,7 +49,8 @@ function MapStage({ category }: { category: string }) {
   const given = points.value!;
   const ids = pointIds.value;
 
-  useEffect(() => {
+  // A layout effect: the stage is there before a key can be pressed, and stops before its box is taken away.
+  useLayoutEffect(() => {
     const size = () => ({ width: box.current!.clientWidth, height: box.current!.clientHeight });
     let made: Stage;
     try {
@@ -58,7 +59,7 @@ function MapStage({ category }: { category: string }) {
         hover: (row, left, top) => setHover(row < 0 ? null : { row, left, top }),
         click: (row) => pointIds.value !== null && go(address("image", category, [idAt(pointIds.value, row)])),
         chosen: (found, add) => chooseRows(given, found, add),
-        moved: (view) => setQuery({ view: viewText(view, size()) }),
+        moved: (view) => setQuery("map", { view: viewText(view, size()) }),
         line: (drawn) => setLine([...drawn]),
       });
     } catch (error) {

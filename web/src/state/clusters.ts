@@ -49,16 +49,6 @@ export function chooseOrOpen(node: Node): void {
   else chosenBox.value = node.id;
 }
 
-/** Change parameters of the address without another entry of the history; null takes one away. */
-export function setQuery(changes: Record<string, string | null>): void {
-  const query = new URLSearchParams(route.value.query);
-  for (const [name, value] of Object.entries(changes)) {
-    if (value === null) query.delete(name);
-    else query.set(name, value);
-  }
-  go(address("clusters", route.value.category, route.value.rest, query.toString()), true);
-}
-
 /** Read the node again, since images or names were changed. */
 export function renewNode(): void {
   renewed.value += 1;

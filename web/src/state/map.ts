@@ -9,7 +9,7 @@ import { colouring } from "../map/colours";
 import { askOf, bodyOf, isSearch } from "./ask";
 import { category } from "./category";
 import { fail } from "./notices";
-import { address, categoryOn, go, route } from "./route";
+import { categoryOn, route } from "./route";
 import { isDark } from "./theme";
 import { short } from "./words";
 
@@ -53,16 +53,6 @@ export function numberText(value: number): string {
 const latest = new Latest();
 const latestColumn = new Latest();
 const latestMask = new Latest();
-
-/** Change parameters of the address; null takes one away. They are no entry of the history of their own. */
-export function setQuery(changes: Record<string, string | null>): void {
-  const query = new URLSearchParams(route.value.query);
-  for (const [name, value] of Object.entries(changes)) {
-    if (value === null) query.delete(name);
-    else query.set(name, value);
-  }
-  go(address("map", route.value.category, route.value.rest, query.toString()), true);
-}
 
 /** Keep the signals above to the address while the map is shown; returns what ends that. */
 export function followMap(): () => void {

@@ -36,6 +36,19 @@ export function go(to: string, replace = false): void {
   route.value = read(location);
 }
 
+/** Change parameters of the address of a page, without another entry of the history; null takes one away. Where
+ * another page is on its way, nothing is changed: what is being left must not call itself back. */
+export function setQuery(page: PageName, changes: Record<string, string | number | null>): void {
+  const now = route.value;
+  if (now.page !== page) return;
+  const query = new URLSearchParams(now.query);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null) query.delete(name);
+    else query.set(name, String(value));
+  }
+  go(address(page, now.category, now.rest, query.toString()), true);
+}
+
 /** Return the category in the address while it is of this page, else null: a page that is being left must not take
  * the next one's address for its own. */
 export function categoryOn(page: PageName): string | null {

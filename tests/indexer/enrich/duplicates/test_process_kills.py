@@ -7,13 +7,13 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from tests.indexer.enrich.duplicates.scenes import scene
 from tests.indexer.pictures import CATEGORY
+from tests.program import start_python
 from vitrine.indexer.enrich.duplicates.find import find_duplicates
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources.open import open_source
@@ -88,10 +88,7 @@ def seen(runtime: Runtime) -> Groups:
 
 
 def start(script: Path, data: Path) -> tuple[subprocess.Popen[str], int]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
-    child = subprocess.Popen(
-        [sys.executable, str(script), str(data), CATEGORY], stdout=subprocess.PIPE, text=True, env=environment
-    )
+    child = start_python(script, data, CATEGORY)
     assert child.stdout is not None
     return child, int(child.stdout.readline())
 

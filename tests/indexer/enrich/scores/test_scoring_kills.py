@@ -7,11 +7,11 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.indexer.enrich.scores.heads import assert_explained, fill, head, stored
 from tests.indexer.pictures import CATEGORY
+from tests.program import start_python
 from vitrine.indexer.enrich.scores.scoring import score_images
 from vitrine.services.category.fields import QUALITY
 from vitrine.services.category.filters import parse_conditions
@@ -46,9 +46,7 @@ if __name__ == "__main__":
 
 def start(script: Path, data: Path) -> tuple[subprocess.Popen[str], int]:
     """The child, and the process id of its engine."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
-    command = [sys.executable, str(script), str(data), CATEGORY, str(BATCH)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    child = start_python(script, data, CATEGORY, BATCH)
     assert child.stdout is not None
     images, engine = child.stdout.readline().split()
     assert int(images) == IMAGES

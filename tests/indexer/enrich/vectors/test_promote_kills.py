@@ -3,11 +3,9 @@ never half."""
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 
 from tests.indexer.enrich.vectors.trained import trained_folder, trained_runtime
 from tests.indexer.pictures import CATEGORY, picture
+from tests.program import start_python
 from vitrine.indexer.enrich.vectors.promote import promote
 from vitrine.indexer.enrich.vectors.reembed import lacks
 from vitrine.indexer.ingest.pipeline import index_images
@@ -64,9 +63,7 @@ if __name__ == "__main__":
 
 
 def start(script: Path, data: Path, folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
-    command = [sys.executable, str(script), str(data), str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return start_python(script, data, folder)
 
 
 def opened(data: Path) -> tuple[Runtime, EdgeVectorStore]:

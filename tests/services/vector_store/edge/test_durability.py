@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.program import start_python
 from tests.services.vector_store.edge_points import SCHEMA, point_id, points, unit_vectors, wait_until
 from vitrine.services.domain import CollectionSchema, Near, Point, Query, VectorSpec
 from vitrine.services.errors import StorageFull, StoreDamaged, Unavailable
@@ -44,14 +44,7 @@ for start in range(int(sys.argv[2]), 1_000_000, 40):
 
 
 def owner(folder: Path, start: int) -> subprocess.Popen[str]:
-    root = Path(__file__).resolve().parents[4]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    return subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(folder), str(start)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+    return start_python("-c", OWNER, folder, start)
 
 
 def test_kills_of_the_owner_lose_nothing_acknowledged(tmp_path: Path) -> None:

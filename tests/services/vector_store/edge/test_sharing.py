@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.program import start_python
 from tests.services.vector_store.edge_points import SCHEMA, point_id, points, wait_until
 from vitrine.services.domain import CollectionSchema, VectorSpec
 from vitrine.services.errors import NotFound
@@ -36,12 +36,7 @@ class Program:
     """Another program with the store open; ``do`` has it evaluate an expression."""
 
     def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.process = start_python("-c", PROGRAM, folder, stdin=subprocess.PIPE)
 
     def do(self, expression: str) -> Any:
         self.ask(expression)

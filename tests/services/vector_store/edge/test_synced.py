@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.program import environment
+
 PROGRAM = """
 import pathlib, sys
 from tests.services.vector_store.edge_points import SCHEMA, points
@@ -44,6 +46,7 @@ def test_log_and_every_folder_above_it_are_synced_before_a_write_is_acknowledged
         ],
         capture_output=True,
         text=True,
+        env=environment(),
     )
     assert done.stdout == "acknowledged\n", done.stderr
     synced = {Path(path) for path in _SYNC.findall(trace.read_text())}

@@ -24,8 +24,15 @@ const UNDER: Partial<Record<PageName, PageName>> = { image: "search", label: "ta
 export function Bar() {
   const { category: name, page } = route.value;
   const pages = useRef<HTMLElement>(null);
-  // on a phone the row of pages is longer than the screen
-  useEffect(() => pages.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [name, page]);
+  // On a phone the row of pages is longer than the screen, and what stands beside it comes and grows later.
+  useEffect(() => {
+    const [row, current] = [pages.current, pages.current?.querySelector("[aria-current]")];
+    if (!row || !current) return;
+    const watch = new ResizeObserver(() => current.scrollIntoView({ block: "nearest", inline: "nearest" }));
+    watch.observe(row);
+    watch.observe(current);
+    return () => watch.disconnect();
+  }, [name, page]);
   return (
     <header class="top">
       <a class="word serif" href="/" aria-label="Vitrine: all categories">

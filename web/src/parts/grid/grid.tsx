@@ -1,6 +1,6 @@
 // A grid of pictures that may be a million: chosen by click and key, walked by arrows, read by a screen reader.
 import { effect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Layout } from "../../layout/justified";
 import { beside, justify } from "../../layout/justified";
 import { useKeys } from "../../state/keys";
@@ -39,7 +39,8 @@ export function Grid(props: GridProps) {
   const inner = useRef<{ view: GridView; layouts: Layouts; layout: Layout | null; at: number; anchor: number } | null>(null);
   now.current = props;
 
-  useEffect(() => {
+  // Layout effects: the keys are taken before the first paint, and what is stopped must stop before its boxes are gone.
+  useLayoutEffect(() => {
     const handlers: GridHandlers = {
       open: (at) => {
         step(at);
@@ -68,21 +69,21 @@ export function Grid(props: GridProps) {
   }, []);
 
   const question = useRef("");
-  useEffect(() => {
+  useLayoutEffect(() => {
     const asked = `${props.category} ${props.source.key}`;
     const other = asked !== question.current;
     question.current = asked;
     if (other) inner.current!.at = -1;
     place(other ? now.current.start : null);
   }, [props.category, props.source]);
-  useEffect(() => inner.current!.view.pause(props.waits === true), [props.waits]);
-  useEffect(() => {
+  useLayoutEffect(() => inner.current!.view.pause(props.waits === true), [props.waits]);
+  useLayoutEffect(() => {
     if (typeof props.large === "number") step(props.large);
   }, [props.large]);
 
   function place(y: number | null): void {
     const { source, category } = now.current;
-    const width = box.current?.clientWidth ?? 0; // none: taken off the page before its effects ran
+    const width = box.current!.clientWidth;
     if (width === 0) return;
     const target = width < 600 ? TARGET.narrow : TARGET.wide;
     inner.current!.layouts.make(source, width, target, (layout) => {

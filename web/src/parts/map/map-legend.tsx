@@ -1,7 +1,7 @@
 // What the colours of the map mean, and which field gives them. A value that is clicked is lit.
 import { category } from "../../state/category";
-import { by, colours, lit, maps, mapName, numberText, setQuery } from "../../state/map";
-import { address, go, route } from "../../state/route";
+import { by, colours, lit, maps, mapName, numberText } from "../../state/map";
+import { address, go, route, setQuery } from "../../state/route";
 import { titleOf } from "../../state/summary";
 import { isDark } from "../../state/theme";
 import { count, counted } from "../../state/words";
@@ -20,7 +20,7 @@ export function MapLegend() {
       <label class="pick">
         Colour by <b>{titleOf(by.value).toLowerCase()}</b>
         <Down />
-        <select aria-label="Colour by" value={by.value} onChange={(event) => setQuery({ by: event.currentTarget.value, lit: null })}>
+        <select aria-label="Colour by" value={by.value} onChange={(event) => setQuery("map", { by: event.currentTarget.value, lit: null })}>
           {[...new Set([by.value, ...fields])].map((field) => (
             <option key={field} value={field}>
               {titleOf(field)}
@@ -40,7 +40,7 @@ export function MapLegend() {
       <ul>
         {legend.map((one) => (
           <li key={one.value}>
-            <button aria-pressed={lit.value === one.value} onClick={() => setQuery({ lit: lit.value === one.value ? null : one.value })}>
+            <button aria-pressed={lit.value === one.value} onClick={() => setQuery("map", { lit: lit.value === one.value ? null : one.value })}>
               <i style={{ backgroundColor: one.colour }} />
               <span>{one.value}</span>
               <em class="num">{count(one.count)}</em>

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { call, pathOf, thumbnail } from "../../api/client";
 import { changed, fail } from "../../state/notices";
 import type { Undo } from "../../state/notices";
-import { address, go, route } from "../../state/route";
+import { address, go, setQuery } from "../../state/route";
 import { mayWrite } from "../../state/session";
 import type { TagLine } from "../../state/tags";
 import { curveOf } from "../../state/curve";
@@ -84,7 +84,7 @@ function TaggerDetail({ category }: { category: string }) {
           bins={scores.value}
           lower={from === 0 ? null : from}
           upper={to === 1 ? null : to}
-          set={(lower, upper) => setRange(lower, upper)}
+          set={(from, to) => setQuery("tags", { from, to })}
         />
       </div>
       <p class="range-line">
@@ -100,15 +100,6 @@ function TaggerDetail({ category }: { category: string }) {
       </div>
     </>
   );
-}
-
-function setRange(lower: number | null, upper: number | null): void {
-  const query = new URLSearchParams(route.value.query);
-  for (const [name, value] of [["from", lower], ["to", upper]] as const) {
-    if (value === null) query.delete(name);
-    else query.set(name, String(value));
-  }
-  go(address("tags", route.value.category, route.value.rest, query.toString()), true);
 }
 
 /** Give all images of a tag another one in its place, or none. */
