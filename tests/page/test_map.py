@@ -196,7 +196,8 @@ def test_a_condition_dims_what_does_not_meet_it(page: Page) -> None:
 
 LEAVE = """async () => {
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-  document.querySelector("canvas").dispatchEvent(new WheelEvent("wheel", { deltaY: -100, clientX: 500, clientY: 400 }));
+  const wheel = new WheelEvent("wheel", { deltaY: -100, clientX: 500, clientY: 400 });
+  document.querySelector("canvas").dispatchEvent(wheel);
   document.querySelector("nav[aria-label=Pages] a").click();
   await pause(0);
   const held = performance.now() + 150; // the page is busy when the map would have come to rest
