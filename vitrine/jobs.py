@@ -21,14 +21,16 @@ class LibraryJobs:
         self._library = library
         self._jobs = jobs
 
-    def start(self, kind: str, **arguments: Any) -> Job:
-        """Let a job wait for its turn: ``v.jobs.start("map-make", category="shop", method="pca")``.
+    def start(self, kind: str, *, every_seconds: int | None = None, **arguments: Any) -> Job:
+        """Let a job wait for its turn: ``v.jobs.start("map-make", category="shop", method="pca")``. With
+        ``every_seconds`` it is started again so long after each end, until it is cancelled.
 
         ``arguments``: those of the command, by the names of its flags, with _ for -, and a _ behind the words
-        of Python (``class_``, ``from_``). ``BadRequest`` for what the kind does not take.
+        of Python (``class_``, ``from_``). ``BadRequest`` for what the kind does not take, ``Conflict`` where
+        the same is repeated already.
         """
         named = {name.removesuffix("_"): value for name, value in arguments.items()}
-        return self._jobs.start(kind, named, who="Python", remote=False)
+        return self._jobs.start(kind, named, who="Python", remote=False, every_seconds=every_seconds)
 
     def wait(self, job: Job | str) -> Job:
         """Show how far a job is, as work of this process is shown, and return it once it has ended.
@@ -52,7 +54,7 @@ class LibraryJobs:
         return self._jobs.log(id)
 
     def cancel(self, id: str) -> Job:
-        """Have a job end; it is ``cancelled`` once it has. ``NotFound``."""
+        """Have a job end, and not repeat itself; it is ``cancelled`` once it has. ``NotFound``."""
         return self._jobs.cancel(id)
 
     def retry(self, id: str) -> Job:

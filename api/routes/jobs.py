@@ -60,8 +60,9 @@ def start_job(
     request: Request, jobs: JobsDep, body: Annotated[JobBody, Depends(json_body(JobBody))]
 ) -> Response:
     """Let a job wait for its turn. 422 ``bad_request`` for a kind or argument that does not exist or does not
-    fit, 403 ``forbidden`` for a path that jobs may not read, 404 ``not_found`` where nothing is there."""
-    job = jobs.start(body.kind, body.arguments, who=caller(request))
+    fit, 403 ``forbidden`` for a path that jobs may not read, 404 ``not_found`` where nothing is there, 409
+    ``conflict`` where the same is repeated already."""
+    job = jobs.start(body.kind, body.arguments, who=caller(request), every_seconds=body.every_seconds)
     return Json(_shown(jobs, job), 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
@@ -119,8 +120,8 @@ def get_job(id: str, jobs: JobsDep) -> Response:
     dependencies=[WRITE, Depends(no_other_parameters())],
 )
 def end_job(id: str, jobs: JobsDep) -> Response:
-    """Cancel a job that waits or runs: it has 10 seconds for what it has under way. Of one that has ended,
-    forget it and remove its files. 404 ``not_found``."""
+    """Cancel a job that waits or runs: it has 10 seconds for what it has under way, and does not repeat
+    itself any more. Of one that has ended, forget it and remove its files. 404 ``not_found``."""
     job = jobs.get(id)
     if job.finished:
         jobs.remove(job.id)

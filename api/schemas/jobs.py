@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from vitrine.api.schemas.common import Taken, example
-from vitrine.services.jobs.job import Lane, State
+from vitrine.services.jobs.job import LEAST_EVERY, MOST_EVERY, Lane, State
 from vitrine.services.jobs.kinds import Role, Type
 
 _ARGUMENTS = {"category": "pets", "method": "pca"}
@@ -38,6 +38,8 @@ _JOB = {
     "error": None,
     "file": None,
     "file_bytes": None,
+    "every_seconds": None,
+    "due_at": None,
     "change": 4711,
 }
 
@@ -52,6 +54,12 @@ class JobBody(Taken):
         default_factory=dict,
         max_length=200,
         description='By name. One that is a file may be `{"name": "words.txt", "text": "mug\\n..."}`.',
+    )
+    every_seconds: int | None = Field(
+        default=None,
+        ge=LEAST_EVERY,
+        le=MOST_EVERY,
+        description="Start it again so long after each end, done or failed, until it is cancelled.",
     )
 
 
@@ -97,6 +105,8 @@ class JobOut(BaseModel):
     error: JobErrorOut | None
     file: str | None = Field(description="The name of the file to download.")
     file_bytes: int | None
+    every_seconds: int | None = Field(description="It is started again so long after its end.")
+    due_at: str | None = Field(description="It waits until then at least.")
     change: int
 
 

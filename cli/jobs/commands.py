@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitrine.cli.context import read_settings
+from vitrine.cli.jobs.detach import EVERY
 from vitrine.cli.options import JsonOption
 from vitrine.cli.output import note, print_json, print_pairs, print_table, show_progress
 from vitrine.services.errors import BadRequest
@@ -89,7 +91,8 @@ def cancel(
     wait: Annotated[bool, typer.Option("--wait", help="Return when it has ended.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """End a job: it has 10 seconds for what it has under way. What it has stored stays."""
+    """End a job: it has 10 seconds for what it has under way. What it has stored stays. One that repeats
+    itself does not any more."""
     from vitrine.indexer.job.shown.following import check_supervised
 
     with opened(ctx) as jobs:
@@ -160,6 +163,7 @@ def start(
         typer.Argument(metavar="[NAME=VALUE...]", help="Its arguments, such as category=shop; again: lists."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
+    every: Annotated[str | None, typer.Option("--every", metavar="TIME", help=EVERY)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start a job of the running server. `vitrine COMMAND ... --detach` does the same."""
@@ -169,7 +173,7 @@ def start(
     found = find_kind_of(kind)
     given = read_pairs(found, arguments or ())
     with opened(ctx) as jobs:
-        job = submit(jobs, found, given)
+        job = submit(jobs, found, given, every)
         if wait:
             job = follow(jobs, job.id, show_progress())
             finish(job, as_json=as_json)
@@ -180,31 +184,24 @@ def start(
 @app.command()
 def run(
     ctx: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="Leave when none waits or runs any more.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Leave when none runs, or waits for its turn, any more.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the jobs of the data folder until Ctrl-C, where no server does. What runs then waits for the next
     time."""
-    import threading
-
-    from vitrine.services.jobs.supervisor import Supervisor, supervising
+    from vitrine.services.jobs.supervisor import supervised
 
     with opened(ctx) as jobs:
-        table = jobs.table
-        with supervising(jobs.settings.data):
-            supervisor = Supervisor(jobs)
-            thread = threading.Thread(target=supervisor.run, name="jobs")
-            thread.start()
+        with supervised(jobs):
             note(f"Running the jobs of {jobs.settings.data}; Ctrl-C ends it.")
             try:
-                while not (once and not table.find(states=("queued", "running"), limit=1)):
+                while not once or jobs.table.busy():
                     time.sleep(_WATCH_SECONDS)
             except KeyboardInterrupt:
                 note("Ending: what runs has 10 seconds, and goes on the next time.")
-            finally:
-                supervisor.stop()
-                thread.join()
-            counts = table.counts()
+        counts = jobs.table.counts()
     if as_json:
         print_json({"jobs": counts})
 
@@ -225,13 +222,29 @@ def opened(ctx: typer.Context) -> Iterator[Jobs]:
         jobs.close()
 
 
-def submit(jobs: Jobs, kind: Kind, arguments: Mapping[str, Any]) -> Job:
-    """Let a job wait whose paths are this machine's. ``Unavailable`` where nobody would run it."""
+def submit(jobs: Jobs, kind: Kind, arguments: Mapping[str, Any], every: str | None) -> Job:
+    """Let a job wait whose paths are this machine's; ``every``: how long after its end it is started again,
+    as people write it. ``Unavailable`` where nobody would run it."""
     from vitrine.indexer.job.shown.following import check_supervised
 
     check_supervised(jobs.settings)
     who = f"command line ({_user()})"
-    return jobs.table.add(kind.name, kind.checked(arguments, remote=False), kind.lane, who)
+    seconds = None if every is None else read_time(every)
+    checked = kind.checked(arguments, remote=False)
+    return jobs.table.add(kind.name, checked, kind.lane, who, every_seconds=seconds)
+
+
+def read_time(text: str) -> int:
+    """Return the seconds in a time such as 90s, 30m, 6h or 1d, after which a job may repeat itself.
+    ``BadRequest``."""
+    from vitrine.services.jobs.jobs import check_every
+
+    match = re.fullmatch(r"(\d{1,8})([smhd])", text.strip())
+    if match is None:
+        raise BadRequest(f"{text[:80]!r} is no time: write a number and s, m, h or d, such as 30m or 6h.")
+    seconds = int(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]]
+    check_every(seconds)
+    return seconds
 
 
 def tell_started(job: Job, *, as_json: bool) -> None:
@@ -277,6 +290,8 @@ def read_pairs(kind: Kind, texts: Sequence[str]) -> dict[str, Any]:
 
 def how_far(job: Job) -> str:
     """Return how far a job is, in a few words."""
+    if job.state == "queued" and job.due_at is not None:
+        return f"due at {job.due_at[:16]}"
     far = job.progress
     if not far or job.state not in ("running", "done"):
         return str(job.error["code"]) if job.error else ""
@@ -293,6 +308,7 @@ def _print(job: Job) -> None:
         "state": "running, to be cancelled" if job.cancelling else job.state,
         "progress": how_far(job),
         "asked for": f"{job.created_at[:19]} by {job.who}",
+        "repeats": f"{job.every_seconds} s after its end" if job.every_seconds else "",
         "started": (job.started_at or "")[:19],
         "ended": (job.ended_at or "")[:19],
         "attempts": job.attempts,

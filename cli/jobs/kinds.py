@@ -17,7 +17,7 @@ from vitrine.cli.with_options import option_behind
 from vitrine.services.errors import BadRequest
 from vitrine.services.jobs.kinds import Kind, Parameter, Role, Type
 
-_NEVER: Final = ("help", "json", "yes", "detach")
+_NEVER: Final = ("help", "json", "yes", "detach", "every")
 _TYPES: Final[Mapping[Any, Type]] = {
     str: "string",
     int: "integer",

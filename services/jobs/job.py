@@ -14,6 +14,9 @@ STATES: Final[tuple[State, ...]] = ("queued", "running", "done", "failed", "canc
 FINISHED: Final[frozenset[State]] = frozenset({"done", "failed", "cancelled"})
 VARIABLE: Final = "VITRINE_JOB"
 """Names, in the process of a job, the data folder, the job and the number of the attempt."""
+LEAST_EVERY: Final = 60
+MOST_EVERY: Final = 366 * 86_400
+"""How often a job may repeat itself, in seconds from the end of one to the start of the next."""
 MOST_DEATHS: Final = 3
 """A job whose process ended so often without a word is not started again."""
 
@@ -21,14 +24,14 @@ MOST_DEATHS: Final = 3
 @dataclass(frozen=True)
 class Job:
     """One job. ``arguments``: by the names of its kind. ``who``: asked for it, ``remote``: over HTTP. Times
-    are ISO 8601, UTC.
+    are ISO 8601, UTC. ``every_seconds``: so long after its end another job is started with the same
+    arguments, unless it was cancelled; ``due_at``: it waits until then at least.
 
     ``attempts``: how often it was started; ``deaths``: how often its process ended without a word since it
     was asked for. ``cancelling``: it was asked to end and has not yet. ``progress``: stage, done, total,
-    refused,
-    rate (a second) and seconds_left of the present stage, where they are known. ``exit_code`` and ``report``:
-    the command's; ``error``: its code and sentence. ``file``: the name of what it made to be downloaded.
-    ``change``: the number of its last change; numbers of a table only grow.
+    refused, rate (a second) and seconds_left of the present stage, where they are known. ``exit_code`` and
+    ``report``: the command's; ``error``: its code and sentence. ``file``: the name of what it made to be
+    downloaded. ``change``: the number of its last change; numbers of a table only grow.
     """
 
     id: str
@@ -50,6 +53,8 @@ class Job:
     report: Any = None
     file: str | None = None
     file_bytes: int | None = None
+    every_seconds: int | None = None
+    due_at: str | None = None
     change: int = 0
 
     @property

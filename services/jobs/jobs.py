@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from vitrine.services.errors import BadRequest, Forbidden, NotFound, Unavailable
 from vitrine.services.files import make_folder, reason
-from vitrine.services.jobs.job import Job, State
+from vitrine.services.jobs.job import LEAST_EVERY, MOST_EVERY, Job, State
 from vitrine.services.jobs.kinds import Kind, Parameter, ask_for_kinds, find_kind
 from vitrine.services.jobs.places import FOLDER, UPLOAD, JobFolder, check_plain, find_below
 from vitrine.services.jobs.table import Changed, JobTable, new_id
@@ -78,13 +78,22 @@ class Jobs:
     # Asking for work
     # --------------------------------------------------------------------------------------------------------
 
-    def start(self, kind: str, arguments: Mapping[str, Any], *, who: str, remote: bool = True) -> Job:
-        """Let a job of this kind wait for its turn.
+    def start(
+        self,
+        kind: str,
+        arguments: Mapping[str, Any],
+        *,
+        who: str,
+        remote: bool = True,
+        every_seconds: int | None = None,
+    ) -> Job:
+        """Let a job of this kind wait for its turn. With ``every_seconds`` it is started again so long after
+        each end, whether it was done or failed, until it is cancelled.
 
         ``remote``: it comes from elsewhere, so it reads nothing of this machine but what is below
         ``VITRINE_ROOTS``, what is in the object store, and the files that come with it: an argument that
         names a file may be ``{"name": ..., "text": ...}`` instead. ``BadRequest`` for what its kind does not
-        take, ``Forbidden`` for other paths, ``ReadOnly``.
+        take, ``Forbidden`` for other paths, ``Conflict`` where the same is repeated already, ``ReadOnly``.
         """
         check_writable(self.settings)
         wanted = find_kind(self.kinds, kind)
@@ -95,11 +104,21 @@ class Jobs:
         if remote:
             for one in wanted.parameters:
                 self._check_place(one, checked.get(one.name), sent)
+        if every_seconds is not None:
+            check_every(every_seconds)
+            if sent:
+                raise BadRequest(
+                    "A job that repeats itself takes no files that are sent with it: put them below a folder "
+                    "of VITRINE_ROOTS or into the object store.",
+                    argument="every_seconds",
+                )
         id = new_id()
         try:
             for name, text in sent.items():
                 self.folder(id).send(name, text.encode())
-            return self.table.add(wanted.name, checked, wanted.lane, who, remote=remote, id=id)
+            return self.table.add(
+                wanted.name, checked, wanted.lane, who, remote=remote, id=id, every_seconds=every_seconds
+            )
         except BaseException:  # no row would tell whose the files are
             self.folder(id).remove()
             raise
@@ -191,6 +210,16 @@ def located(one: Parameter, text: str, folder: JobFolder, settings: Settings) ->
     if one.role == "trained" and "/" not in text:
         return str(settings.data / "encoders" / text)
     return text
+
+
+def check_every(seconds: int) -> None:
+    """Raise ``BadRequest`` for a time after which a job may not repeat itself."""
+    if not LEAST_EVERY <= seconds <= MOST_EVERY:
+        raise BadRequest(
+            f"A job repeats itself after {LEAST_EVERY} to {MOST_EVERY} seconds, a year at most: not after "
+            f"{seconds}.",
+            argument="every_seconds",
+        )
 
 
 def _without_files(kind: Kind, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -186,6 +186,23 @@ def supervisor_of(data: Path) -> int | None:
 
 
 @contextmanager
+def supervised(
+    jobs: Jobs, executor: Executor | None = None, *, grace: float = GRACE_SECONDS
+) -> Iterator[None]:
+    """Run the jobs in a thread while this block runs. ``Conflict`` if another program runs them."""
+    jobs.table  # noqa: B018  # makes the folder
+    with supervising(jobs.settings.data):
+        supervisor = Supervisor(jobs, executor, grace=grace)
+        thread = threading.Thread(target=supervisor.run, name="jobs")
+        thread.start()
+        try:
+            yield
+        finally:
+            supervisor.stop()
+            thread.join()
+
+
+@contextmanager
 def jobs_run_in_background(jobs: Jobs) -> Iterator[None]:
     """Run the jobs in a thread while this block runs; where another program runs them, when that has ended.
     Of a data folder that is only read, none is run."""

@@ -24,12 +24,14 @@ FORMAT: Final = 1
 BUSY_SECONDS: Final = 20.0
 KEPT_DAYS: Final = 30
 """Finished jobs are removed this long after their end."""
+KEPT_REPEATED: Final = 50
+"""Of a job that repeats itself no more than this many are kept that have ended."""
 LOG_BYTES: Final = 16_384
 """How much of the end of its log a finished job keeps in the table."""
 _JSON: Final = ("arguments", "progress", "error", "report")
 _COLUMNS: Final = (
     "id, kind, arguments, lane, state, who, remote, created_at, started_at, ended_at, attempts, deaths, "
-    "cancelling, progress, exit_code, error, file, file_bytes, change"
+    "cancelling, progress, exit_code, error, file, file_bytes, every_seconds, due_at, change"
 )
 _SCHEMA: Final = """
 CREATE TABLE jobs (
@@ -38,7 +40,8 @@ CREATE TABLE jobs (
     remote INTEGER NOT NULL, created_at TEXT NOT NULL, started_at TEXT,
     ended_at TEXT, attempts INTEGER NOT NULL DEFAULT 0, deaths INTEGER NOT NULL DEFAULT 0,
     cancelling INTEGER NOT NULL DEFAULT 0, progress TEXT, exit_code INTEGER, error TEXT, report TEXT,
-    file TEXT, file_bytes INTEGER, log TEXT, queued INTEGER NOT NULL, change INTEGER NOT NULL
+    file TEXT, file_bytes INTEGER, log TEXT, every_seconds INTEGER, due_at TEXT,
+    queued INTEGER NOT NULL, change INTEGER NOT NULL
 );
 CREATE INDEX jobs_waiting ON jobs (state, lane, queued);
 CREATE INDEX jobs_changes ON jobs (change);
@@ -179,16 +182,46 @@ class JobTable:
         *,
         remote: bool = False,
         id: str | None = None,
+        every_seconds: int | None = None,
     ) -> Job:
-        """Let a job wait in its lane."""
+        """Let a job wait in its lane. ``Conflict`` where it is to repeat itself and one like it does."""
+        id, given = id or new_id(), _dumped(arguments)
         with self._write() as change:
-            row = (id or new_id(), kind, _dumped(arguments), lane, who, remote, now(), change, change)
+            if every_seconds is not None and (other := self._repeated(kind, given)):
+                raise Conflict(
+                    f"The job {other} does the same again and again: cancel it first, to change how often.",
+                    job=other,
+                )
             self._base.execute(
-                "INSERT INTO jobs (id, kind, arguments, lane, state, who, remote, created_at, queued, "
-                "change) VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
-                row,
+                "INSERT INTO jobs (id, kind, arguments, lane, state, who, remote, created_at, every_seconds, "
+                "queued, change) VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
+                (id, kind, given, lane, who, remote, now(), every_seconds, change, change),
             )
-        return self.get(row[0])
+        return self.get(id)
+
+    def _repeated(self, kind: str, arguments: str | None) -> str | None:
+        """Return the job that repeats itself with these arguments, and waits or runs."""
+        found = self._base.execute(
+            "SELECT id FROM jobs WHERE kind = ? AND arguments = ? AND every_seconds IS NOT NULL AND state IN "
+            "('queued', 'running')",
+            (kind, arguments),
+        ).fetchone()
+        return found[0] if found else None
+
+    def _repeat(self, id: str) -> None:
+        """Let the next one wait, where a job has ended that repeats itself."""
+        job = self._base.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
+        if job["every_seconds"] is None or self._repeated(job["kind"], job["arguments"]):
+            return
+        change = self._next_change()
+        self._base.execute(
+            "INSERT INTO jobs (id, kind, arguments, lane, state, who, remote, created_at, every_seconds, "
+            "due_at, queued, change) VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(new_id(), job["kind"], job["arguments"], job["lane"], job["who"], job["remote"], now()),
+                *(job["every_seconds"], now(job["every_seconds"]), change, change),
+            ),
+        )
 
     def cancel(self, id: str) -> Job:
         """Have a job end: at once if it waits; else whoever runs it is told. A finished one stays as it
@@ -212,8 +245,9 @@ class JobTable:
             done = self._base.execute(
                 "UPDATE jobs SET state = 'queued', started_at = NULL, ended_at = NULL, deaths = 0, "
                 "cancelling = 0, progress = NULL, exit_code = NULL, error = NULL, report = NULL, file = "
-                "NULL, file_bytes = NULL, log = NULL, queued = ?, change = ? WHERE id = ? AND state NOT IN "
-                "('queued', 'running')",
+                "NULL, file_bytes = NULL, log = NULL, due_at = NULL, "
+                "queued = ?, change = ? WHERE id = ? AND "
+                "state NOT IN ('queued', 'running')",
                 (change, change, job.id),
             ).rowcount
         if not done:
@@ -233,24 +267,40 @@ class JobTable:
             raise Conflict(f"The job {job.id} is {job.state}: cancel it first.")
 
     def outdated(self, days: float = KEPT_DAYS) -> list[str]:
-        """Return the ids of the jobs that ended longer ago; what was said of those removed then is
-        forgotten."""
-        before = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="milliseconds")
+        """Return the ids of the jobs that ended longer ago, and of those that have repeated themselves often
+        since; what was said of those removed then is forgotten."""
+        before = now(-days * 86_400)
         with self._write():
             self._base.execute("DELETE FROM removed WHERE removed_at < ?", (before,))
-        ended = self._rows("SELECT id FROM jobs WHERE ended_at < ?", (before,))
+        ended = self._rows(
+            "SELECT id FROM (SELECT id, ended_at, every_seconds, row_number() OVER (PARTITION BY kind, "
+            "arguments, every_seconds IS NULL ORDER BY number DESC) AS place FROM jobs WHERE ended_at IS NOT "
+            "NULL) WHERE ended_at < ? OR (every_seconds IS NOT NULL AND place > ?)",
+            (before, KEPT_REPEATED),
+        )
         return [row[0] for row in ended]
+
+    def busy(self) -> bool:
+        """Return whether a job runs, or waits for nothing but its turn."""
+        query = (
+            "SELECT 1 FROM jobs WHERE state = 'running' OR (state = 'queued' AND coalesce(due_at, '') <= ?)"
+        )
+        return bool(self._rows(f"{query} LIMIT 1", (now(),)))
 
     # Running
     # --------------------------------------------------------------------------------------------------------
 
     def claim(self, lane: Lane) -> Job | None:
-        """Take the job that has waited longest in a lane: it is running now. None if none waits."""
-        waiting = "SELECT id FROM jobs WHERE state = 'queued' AND lane = ? ORDER BY queued LIMIT 1"
-        if not self._rows(waiting, (lane,)):
+        """Take the job that has waited longest in a lane: it is running now. None if none waits, or is
+        due."""
+        waiting = (
+            "SELECT id FROM jobs WHERE state = 'queued' AND lane = ? AND coalesce(due_at, '') <= ? ORDER BY "
+            "queued LIMIT 1"
+        )
+        if not self._rows(waiting, (lane, now())):
             return None
         with self._write() as change:
-            row = self._base.execute(waiting, (lane,)).fetchone()
+            row = self._base.execute(waiting, (lane, now())).fetchone()
             if row is None:
                 return None
             self._base.execute(
@@ -280,7 +330,8 @@ class JobTable:
         report: Any = None,
         file: tuple[str, int] | None = None,
     ) -> bool:
-        """Say how an attempt has ended, once. False if it is not the attempt that runs."""
+        """Say how an attempt has ended, once. False if it is not the attempt that runs. Another one waits
+        where the job repeats itself and was not cancelled."""
         name, size = file or (None, None)
         with self._write() as change:
             done = self._base.execute(
@@ -298,6 +349,8 @@ class JobTable:
                     *(name, size, change, id, attempt),
                 ),
             ).rowcount
+            if done and state in ("done", "failed"):
+                self._repeat(id)
         return bool(done)
 
     def interrupted(self, id: str, attempt: int, *, report: Any = None) -> None:
@@ -330,11 +383,13 @@ class JobTable:
                 "AND cancelling",
                 (now(), change, id, attempt),
             )
-            self._base.execute(
+            failed = self._base.execute(
                 f"UPDATE jobs SET state = 'failed', deaths = deaths + 1, ended_at = ?, error = ?, change = ? "
                 f"{running} AND deaths + 1 >= ?",
                 (now(), _dumped({"code": "died", "message": message}), change, id, attempt, MOST_DEATHS),
-            )
+            ).rowcount
+            if failed:
+                self._repeat(id)
             self._base.execute(
                 "UPDATE jobs SET state = 'queued', deaths = deaths + 1, progress = NULL, change = ? "
                 f"{running}",
@@ -359,8 +414,11 @@ class JobTable:
         if self._read_only:
             raise read_only_error()
         with self._mutex, self._explained(), self._transaction(durable):
-            self._base.execute("UPDATE clock SET change = change + 1")
-            yield int(self._base.execute("SELECT change FROM clock").fetchone()[0])
+            yield self._next_change()
+
+    def _next_change(self) -> int:
+        self._base.execute("UPDATE clock SET change = change + 1")
+        return int(self._base.execute("SELECT change FROM clock").fetchone()[0])
 
     @contextmanager
     def _transaction(self, durable: bool) -> Iterator[None]:
@@ -399,9 +457,9 @@ def _connected(where: Path | str) -> sqlite3.Connection:
     return sqlite3.connect(where, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-def now() -> str:
-    """Return the time as the table writes it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def now(after: float = 0) -> str:
+    """Return the time, or that so many seconds later, as the table writes it."""
+    return (datetime.now(UTC) + timedelta(seconds=after)).isoformat(timespec="milliseconds")
 
 
 def new_id() -> str:

@@ -87,6 +87,23 @@ def test_cancel_and_retry(api: tuple[TestClient, Jobs]) -> None:
         assert wait_for(client, id, "cancelled")["attempts"] == 1
 
 
+def test_a_job_may_repeat_itself(api: tuple[TestClient, Jobs]) -> None:
+    client, jobs = api
+    body = {"kind": "count", "arguments": {"units": 1}, "every_seconds": 600}
+    job = client.post("/v1/jobs", json=body).json()
+    assert (job["every_seconds"], job["due_at"]) == (600, None)
+    assert client.post("/v1/jobs", json=body).json()["code"] == "conflict"
+    assert client.post("/v1/jobs", json=body | {"every_seconds": 59}).status_code == 422
+    sent = {"source": {"name": "list.txt", "text": "a"}}
+    refused = client.post("/v1/jobs", json={"kind": "read", "arguments": sent, "every_seconds": 600}).json()
+    assert refused["code"] == "bad_request" and "repeats" in refused["detail"]
+    with supervised(jobs):
+        wait_for(client, job["id"], "done")
+        (next,) = client.get("/v1/jobs", params={"state": "queued"}).json()["jobs"]
+        assert next["due_at"] > job["created_at"] and next["arguments"] == {"units": 1}
+        assert client.delete(f"/v1/jobs/{next['id']}").json()["state"] == "cancelled"
+
+
 def test_events_go_on_from_the_last_one_seen(api: tuple[TestClient, Jobs]) -> None:
     client, _ = api
     first = client.post("/v1/jobs", json={"kind": "count"}).json()["id"]

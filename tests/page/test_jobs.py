@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
 
-from tests.page.conftest import Open, Start
+from tests.page.conftest import Open, Site, Start
 from tests.page.support.axe import axe
 from tests.page.support.faults import Faults
+from tests.served import served
 
 pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
 from playwright.sync_api import Locator, Page, expect
@@ -106,6 +109,50 @@ def test_cancel_log_and_retry(open_page: Open, start_site: Start, tmp_path: Path
     expect_state(page, "done")
     detail(page).get_by_role("button", name="Remove").click()
     expect(page.get_by_text("No jobs yet")).to_be_visible()
+
+
+def test_a_job_goes_on_when_the_server_was_killed(
+    open_page: Open, shop_data: Path, tmp_path: Path, faults: Faults
+) -> None:
+    """The page stays open, and shows it without being asked to."""
+    faults.expect("ERR_")
+    data, roots = shutil.copytree(shop_data, tmp_path / "data"), tmp_path / "lists"
+    roots.mkdir()
+    os.mkfifo(roots / "words.txt")  # which nobody writes: who reads it waits
+    with served(data, VITRINE_ROOTS=str(roots)) as (process, url):
+        page = open_page(Site(url, data))
+        page.goto("/jobs")
+        start(page, "tagger-zero-shot", category="shop", words="folder:lists/words.txt")
+        expect_state(page, "running")
+        pairs = detail(page).locator("div")
+        attempts = pairs.filter(has=page.get_by_text("attempts", exact=True)).locator("dd")
+        expect(attempts).to_have_text("1")
+        process.kill()
+        process.wait()
+    with served(data, VITRINE_ROOTS=str(roots), VITRINE_PORT=str(urlsplit(url).port)):
+        expect(attempts).to_have_text("2", timeout=60_000)
+        expect_state(page, "running")
+        (roots / "words.txt").write_text("mug\n")  # comes to an end once the second attempt reads it
+        expect_state(page, "done")
+        expect(page.get_by_role("list").get_by_text("done", exact=True)).to_have_count(1)
+        page.goto("about:blank")  # which asks nothing of a server that has gone
+
+
+def test_a_job_that_repeats_itself(own_page: Page) -> None:
+    page = own_page
+    page.goto("/jobs")
+    page.get_by_role("button", name="Start a job").click()
+    form = page.get_by_role("form", name="Start a job")
+    form.get_by_label("Kind").select_option("check")
+    form.get_by_label("Repeat").select_option("every 6 hours")
+    form.get_by_role("button", name="Start", exact=True).click()
+    expect_state(page, "done")
+    following = page.get_by_role("complementary", name="Jobs").get_by_role("listitem").first
+    expect(following.locator(".state")).to_contain_text("again ")
+    expect(page.locator(".jobs-link b")).to_have_count(0)  # it waits for its time, not for its turn
+    following.get_by_role("link").click()
+    detail(page).get_by_role("button", name="Cancel").click()
+    expect_state(page, "cancelled")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Answer, Run, environment, runner
 from vitrine.services.jobs.jobs import Jobs
-from vitrine.services.jobs.supervisor import Supervisor, supervising
+from vitrine.services.jobs.supervisor import supervised, supervising
 from vitrine.services.settings import Settings
 
 
@@ -34,18 +33,8 @@ def vitrine(data: Path) -> Run:
 
 @contextmanager
 def jobs_run(data: Path) -> Iterator[None]:
-    jobs = Jobs(Settings(_env_file=None, data=data))
-    jobs.table  # noqa: B018
-    with supervising(data):
-        supervisor = Supervisor(jobs)
-        thread = threading.Thread(target=supervisor.run)
-        thread.start()
-        try:
-            yield
-        finally:
-            supervisor.stop()
-            thread.join()
-            jobs.close()
+    with closing(Jobs(Settings(_env_file=None, data=data))) as jobs, supervised(jobs):
+        yield
 
 
 def test_without_anybody_who_runs_jobs_it_says_what_to_do(vitrine: Run) -> None:
@@ -109,6 +98,24 @@ def test_a_job_fails_as_its_command_does_and_is_repeated(vitrine: Run, data: Pat
     assert vitrine("jobs", "cancel", job["id"], "--json").json["state"] == "cancelled"
     assert job["id"] in vitrine("jobs", "list").out
     assert vitrine("jobs", "remove", job["id"], "--json").json == {"job": job["id"], "removed": True}
+
+
+def test_a_folder_is_synced_again_and_again(vitrine: Run, data: Path, pictures: Path) -> None:
+    assert vitrine("category", "create", "shop").code == 0
+    sync = ("index", "sync", str(pictures), "-c", "shop", "--every", "6h", "--json")
+    with supervising(data):
+        first = vitrine(*sync).json
+        assert (first["kind"], first["every_seconds"], first["state"]) == ("index-sync", 21_600, "queued")
+        assert vitrine(*sync).json["error"]["code"] == "conflict"
+        for wrong in ("6", "1x", "10s", "400d"):
+            answer = vitrine("jobs", "start", "map-make", "category=shop", "--every", wrong, "--json")
+            assert answer.json["error"]["code"] == "bad_request", wrong
+    assert vitrine("jobs", "run", "--once", "--json").json["jobs"] == {"done": 1, "queued": 1}
+    assert vitrine("jobs", "show", first["id"], "--json").json["report"]["added"] == 12
+    (waits,) = vitrine("jobs", "list", "--state", "queued", "--json").json["jobs"]
+    assert waits["arguments"] == first["arguments"]
+    assert f"due at {waits['due_at'][:16]}" in vitrine("jobs", "list").out
+    assert vitrine("jobs", "cancel", waits["id"], "--json").json["state"] == "cancelled"
 
 
 def test_run_does_what_waits(vitrine: Run, data: Path, pictures: Path) -> None:

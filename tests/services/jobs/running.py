@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from vitrine.services.jobs import supervisor
 from vitrine.services.jobs.executor import ChildProcesses
 from vitrine.services.jobs.job import Job
 from vitrine.services.jobs.jobs import Jobs
-from vitrine.services.jobs.supervisor import Supervisor, supervising
 
 CHILD = "tests.services.jobs.child"
 
 
-@contextmanager
-def supervised(jobs: Jobs, grace: float = 10.0) -> Iterator[None]:
-    jobs.table  # noqa: B018  # the folder is there
-    with supervising(jobs.settings.data):
-        supervisor = Supervisor(jobs, ChildProcesses(jobs, CHILD), grace=grace)
-        thread = threading.Thread(target=supervisor.run)
-        thread.start()
-        try:
-            yield
-        finally:
-            supervisor.stop()
-            thread.join()
+def supervised(jobs: Jobs, grace: float = 10.0) -> AbstractContextManager[None]:
+    """Run jobs whose kind opens no store."""
+    return supervisor.supervised(jobs, ChildProcesses(jobs, CHILD), grace=grace)
 
 
 def until(met: Callable[[], Any], seconds: float = 30.0) -> Any:

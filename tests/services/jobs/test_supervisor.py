@@ -46,6 +46,17 @@ def test_a_job_that_cannot_be_done_fails_with_its_error(jobs: Jobs) -> None:
     assert job.report is None
 
 
+def test_a_job_that_repeats_itself_is_done_again_until_it_is_cancelled(jobs: Jobs) -> None:
+    jobs.table.add("count", {"units": 1}, "light", "me", every_seconds=0)
+    with supervised(jobs):
+        until(lambda: len(jobs.find(states=["done"])) >= 3)
+        while waiting := jobs.find(states=["queued", "running"]):
+            jobs.cancel(waiting[0].id)
+    done = jobs.find(states=["done"])
+    assert all(units(jobs, job.id) == [0] for job in done)
+    assert len({job.id for job in done}) == len(done)
+
+
 def test_one_job_of_each_lane_runs_at_a_time(jobs: Jobs) -> None:
     light = [jobs.start("count", {"seconds": 0.3}, who="me").id for _ in range(2)]
     heavy = jobs.start("heavy-count", {"seconds": 60}, who="me").id

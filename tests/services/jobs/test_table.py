@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,67 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
         JobTable(tmp_path / "later.sqlite")
     with pytest.raises(Unavailable):
         JobTable(tmp_path / "missing" / "jobs.sqlite")
+
+
+def test_a_job_that_repeats_itself_waits_for_its_next_time(table: JobTable) -> None:
+    first = table.add("sync", {"folder": "a"}, "light", "me", every_seconds=3_600)
+    assert (first.every_seconds, first.due_at) == (3_600, None)
+    with pytest.raises(Conflict, match=first.id):
+        table.add("sync", {"folder": "a"}, "light", "me", every_seconds=60)
+    table.add("sync", {"folder": "b"}, "heavy", "me", every_seconds=60)
+    assert table.claim("light") and table.finish(first.id, 1, "done")
+    (second,) = [job for job in table.find(states=["queued"]) if job.lane == "light"]
+    ended = datetime.fromisoformat(table.get(first.id).ended_at or "")
+    assert second.id != first.id and second.arguments == first.arguments and second.due_at is not None
+    assert 3_599 < (datetime.fromisoformat(second.due_at) - ended).total_seconds() < 3_601
+    assert second in table.changed(first.change).jobs
+    assert table.claim("light") is None  # it is not due
+    assert table.busy()  # the other one waits for its turn
+    table.cancel(table.find(states=["queued"], kinds=["sync"], limit=2)[-1].id)
+    assert not table.busy()
+
+
+@pytest.mark.parametrize("how", ["done", "failed", "deaths", "cancelled", "cancelled while it waits"])
+def test_what_ends_a_repetition(table: JobTable, how: str) -> None:
+    """A failure does not: what it reads may be there again the next time."""
+    id = table.add("sync", {}, "light", "me", every_seconds=0).id
+    if how == "cancelled while it waits":
+        table.cancel(id)
+    elif how == "deaths":
+        for attempt in (1, 2, 3):
+            table.claim("light")
+            table.died(id, attempt, "It was killed.")
+    else:
+        table.claim("light")
+        if how == "cancelled":
+            table.cancel(id)
+            table.interrupted(id, 1)
+        else:
+            assert table.finish(id, 1, "done" if how == "done" else "failed")
+    assert len(table.find(states=["queued"])) == (0 if how.startswith("cancelled") else 1)
+
+
+def test_a_repetition_that_is_retried_is_not_there_twice(table: JobTable) -> None:
+    first = table.add("sync", {}, "light", "me", every_seconds=0).id
+    table.claim("light")
+    table.finish(first, 1, "failed")
+    (second,) = table.find(states=["queued"])
+    assert table.retry(first).due_at is None
+    assert {job.id for job in (table.claim("light"), table.claim("light")) if job} == {first, second.id}
+    for id in (first, second.id):
+        table.finish(id, table.get(id).attempts, "done")
+    assert len(table.find(states=["queued"])) == 1
+
+
+def test_of_a_repetition_few_are_kept(table: JobTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitrine.services.jobs.table.KEPT_REPEATED", 3)
+    once = table.add("sync", {"folder": "a"}, "light", "me").id
+    table.claim("light")
+    table.finish(once, 1, "done")
+    table.add("sync", {"folder": "a"}, "light", "me", every_seconds=0)
+    done: list[str] = []
+    for _ in range(5):
+        job = table.claim("light")
+        assert job and table.finish(job.id, 1, "done")
+        done.append(job.id)
+    assert sorted(table.outdated()) == sorted(done[:2])

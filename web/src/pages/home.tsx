@@ -32,7 +32,7 @@ export function Home() {
         <p class="dim">
           Drop pictures below, or let Vitrine draw a catalogue to look around in, as <code>vitrine demo</code> does:{" "}
           {mayWrite() && (
-            <button class="pill" onClick={() => void start("demo", {}).catch(fail)}>
+            <button class="pill" onClick={() => void start("demo", {}, null).catch(fail)}>
               Draw one
             </button>
           )}

@@ -13,7 +13,7 @@ export type Parameter = Schemas["ParameterOut"];
 
 export const jobs = signal<Job[] | null>(null);
 export const kinds = signal<Schemas["KindsOut"] | null>(null);
-/** What runs or waits, the latest first: of the list while it is followed, else as it was last asked. */
+/** What runs or waits for its turn, the latest first: of the list while it is followed, else as it was last asked. */
 export const active = signal<Job[]>([]);
 /** The job in the address. */
 export const chosen = computed(() => (route.value.page === "jobs" ? (route.value.rest[0] ?? null) : null));
@@ -27,6 +27,11 @@ const EVENTS = "/v1/jobs/events";
 
 export function isOver(job: Job): boolean {
   return job.state !== "queued" && job.state !== "running";
+}
+
+/** Whether a job waits for the time at which it repeats itself. */
+export function isAhead(job: Job): boolean {
+  return job.state === "queued" && job.due_at !== null && Date.parse(job.due_at) > Date.now();
 }
 
 /** How far a job is, in 0..1; null where that is not known. */
@@ -71,7 +76,7 @@ export function followJobs(): () => void {
 
 function take(all: Job[]) {
   jobs.value = all;
-  active.value = all.filter((job) => !isOver(job));
+  active.value = all.filter((job) => !isOver(job) && !isAhead(job));
 }
 
 function changed(job: Job) {
@@ -112,9 +117,9 @@ export async function readKinds(): Promise<void> {
   }
 }
 
-/** Start a job and show it. Throws what the API refuses. */
-export async function start(kind: string, values: Record<string, unknown>): Promise<void> {
-  const job = await call<Job>("POST", "/v1/jobs", { json: { kind, arguments: values } });
+/** Start a job and show it; `every`: in seconds, null is once. Throws what the API refuses. */
+export async function start(kind: string, values: Record<string, unknown>, every: number | null): Promise<void> {
+  const job = await call<Job>("POST", "/v1/jobs", { json: { kind, arguments: values, every_seconds: every } });
   go(addressOf(job.id));
 }
 
@@ -144,7 +149,8 @@ export function watchActive(): () => void {
     const signedIn = !session.value.needed || session.value.scope !== null;
     if (document.hidden || !signedIn || jobs.value !== null) return;
     try {
-      active.value = (await call<Schemas["JobsOut"]>("GET", "/v1/jobs?state=running&state=queued&limit=50")).jobs;
+      const found = await call<Schemas["JobsOut"]>("GET", "/v1/jobs?state=running&state=queued&limit=50");
+      active.value = found.jobs.filter((job) => !isAhead(job));
     } catch {
       active.value = []; // the next request of the page says what is wrong
     }

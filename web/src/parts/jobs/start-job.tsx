@@ -6,12 +6,22 @@ import { ApiError, call } from "../../api/client";
 import type { Schemas } from "../../api/client";
 import { fail } from "../../state/notices";
 
+const REPEATS: [string, number | null][] = [
+  ["once", null],
+  ["every 10 minutes", 600],
+  ["every hour", 3_600],
+  ["every 6 hours", 21_600],
+  ["every day", 86_400],
+  ["every week", 604_800],
+];
+
 /** What is typed for a parameter: a text, a tick, or a file that is sent. */
 type Given = string | boolean | { name: string; text: string };
 
 export function StartJob({ close }: { close: () => void }) {
   const [name, setName] = useState("");
   const [given, setGiven] = useState<Record<string, Given>>({});
+  const [every, setEvery] = useState<number | null>(null);
   const [wrong, setWrong] = useState("");
   const [categories, setCategories] = useState<string[]>([]);
   useEffect(() => {
@@ -36,7 +46,7 @@ export function StartJob({ close }: { close: () => void }) {
     event.preventDefault();
     if (kind === null) return;
     try {
-      await start(kind.name, valuesOf(kind, given));
+      await start(kind.name, valuesOf(kind, given), every);
       close();
     } catch (error) {
       if (error instanceof ApiError && error.status !== 401) setWrong(error.message);
@@ -70,6 +80,17 @@ export function StartJob({ close }: { close: () => void }) {
           <summary>Options</summary>
           {others.map(field)}
         </details>
+      )}
+      {kind && (
+        <label class="line">
+          <span>Repeat</span>
+          <select value={String(every)} onChange={(event) => setEvery(REPEATS[event.currentTarget.selectedIndex]![1])}>
+            {REPEATS.map(([words, seconds]) => (
+              <option key={words} value={String(seconds)}>{words}</option>
+            ))}
+          </select>
+          <small class="dim">So long after each end it starts again, until the job that waits is cancelled.</small>
+        </label>
       )}
       {wrong && <p class="error" role="alert">{wrong}</p>}
       <p class="actions">
