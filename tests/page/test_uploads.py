@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.page.test_home import add_to, choose
 pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
 from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 
+Interrupted = Callable[[], AbstractContextManager[None]]
 IMAGES = re.compile("/v1/categories/cards/images$")
 ANY = re.compile("/v1/categories/cards/images")
 NOTE_WHAT_IS_SENT = """
@@ -59,33 +62,40 @@ def told(own_page: Page) -> Locator:
     return own_page.get_by_role("region", name="Upload").get_by_role("status")
 
 
-class Broken:
-    """A connection that lets ``most`` uploads through and then nothing more, until it is mended."""
+@pytest.fixture
+def interrupted(own_page: Page, told: Locator, faults: Faults) -> Interrupted:
+    """An upload of 40 images that begins in this block: the connection breaks after the first request, and is
+    mended once the page has said so."""
 
-    def __init__(self, page: Page, most: int) -> None:
-        self.page, self.left = page, most
-        page.route(ANY, self.handle)
+    @contextmanager
+    def begun() -> Iterator[None]:
+        left = 1
 
-    def handle(self, route: Route) -> None:
-        if self.left > 0:
-            self.left -= bool(IMAGES.search(route.request.url))
-            route.continue_()
-        else:
-            route.abort("connectionreset")
+        def handle(route: Route) -> None:
+            nonlocal left
+            if left > 0:
+                left -= bool(IMAGES.search(route.request.url))
+                route.continue_()
+            else:
+                route.abort("connectionreset")
 
-    def mend(self) -> None:
-        self.page.unroute(ANY)
+        faults.expect("ERR_CONNECTION_RESET")
+        own_page.route(ANY, handle)
+        yield
+        expect(told).to_have_text("16 images added. The connection is lost: trying again")
+        own_page.unroute(ANY)
+
+    return begun
 
 
-def test_an_upload_goes_on_after_a_broken_connection(own_page: Page, told: Locator, faults: Faults) -> None:
+def test_an_upload_goes_on_after_a_broken_connection(
+    own_page: Page, told: Locator, interrupted: Interrupted
+) -> None:
     page, files = own_page, folder(40)
     before = count(page)
-    faults.expect("ERR_CONNECTION_RESET")
-    broken = Broken(page, most=1)
-    choose(page, *files)
-    add_to(page, "cards")
-    expect(told).to_have_text("16 images added. The connection is lost: trying again")
-    broken.mend()
+    with interrupted():
+        choose(page, *files)
+        add_to(page, "cards")
     expect(told).to_have_text("40 images added")
     assert names(page) == Counter({file["name"]: 1 for file in files})
     assert count(page) == before + 40
@@ -96,15 +106,12 @@ def test_an_upload_goes_on_after_a_broken_connection(own_page: Page, told: Locat
 
 
 def test_the_same_files_after_a_broken_upload_are_sent_where_they_are_missing(
-    own_page: Page, told: Locator, faults: Faults
+    own_page: Page, told: Locator, interrupted: Interrupted
 ) -> None:
     page, files = own_page, folder(40)
-    faults.expect("ERR_CONNECTION_RESET")
-    broken = Broken(page, most=1)
-    choose(page, *files)
-    add_to(page, "cards")
-    expect(told).to_have_text("16 images added. The connection is lost: trying again")
-    broken.mend()
+    with interrupted():
+        choose(page, *files)
+        add_to(page, "cards")
     page.reload()
     choose(page, *files)
     add_to(page, "cards")

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from qdrant_client import QdrantClient
 
 from tests.indexer.pictures import CATEGORY, make_runtime, record
 from vitrine.indexer.backup.place import Place, open_place
 from vitrine.indexer.ingest.pipeline import index_images
-from vitrine.services.runtime import Runtime
+from vitrine.services.object_store.local import LocalObjectStore
+from vitrine.services.runtime import Runtime, assemble
+from vitrine.services.vector_store.server.store import ServerVectorStore
 
 IMAGES = 40
 
@@ -40,3 +43,14 @@ def empty(tmp_path: Path) -> Iterator[Runtime]:
     made.catalog.delete(CATEGORY)
     yield made
     made.encoders.close()
+
+
+@pytest.fixture
+def server(runtime: Runtime, tmp_path: Path) -> Runtime:
+    """Another runtime without categories, whose vectors are on a Qdrant server, in the memory of its client."""
+    return assemble(
+        runtime.settings,
+        ServerVectorStore(QdrantClient(":memory:")),
+        LocalObjectStore(tmp_path / "bucket", min_free_mb=0),
+        runtime.encoders,
+    )

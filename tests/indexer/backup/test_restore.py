@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient
 
 from tests.indexer.pictures import CATEGORY, add_pictures, id_of, picture
 from vitrine.indexer.backup.create import create_backup
@@ -16,9 +15,7 @@ from vitrine.indexer.backup.restore import restore_backup
 from vitrine.services.category.changes.said import ImageChanges
 from vitrine.services.domain import Near, Query
 from vitrine.services.errors import AlreadyExists, NotFound, StoreDamaged
-from vitrine.services.object_store.local import LocalObjectStore
-from vitrine.services.runtime import Runtime, assemble
-from vitrine.services.vector_store.server.store import ServerVectorStore
+from vitrine.services.runtime import Runtime
 
 Whole = dict[str, tuple[dict[str, object], dict[str, list[float]]]]
 
@@ -180,13 +177,9 @@ def test_into_the_object_store_and_out(runtime: Runtime, empty: Runtime) -> None
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_to_a_server_and_back(runtime: Runtime, place: Place, empty: Runtime, tmp_path: Path) -> None:
-    server = assemble(
-        runtime.settings,
-        ServerVectorStore(QdrantClient(":memory:")),
-        LocalObjectStore(tmp_path / "bucket", min_free_mb=0),
-        runtime.encoders,
-    )
+def test_to_a_server_and_back(
+    runtime: Runtime, server: Runtime, place: Place, empty: Runtime, tmp_path: Path
+) -> None:
     create_backup(runtime, place)
     assert restore_backup(server, place).error is None
     assert same(whole(server), whole(runtime))

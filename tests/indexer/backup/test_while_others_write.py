@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from qdrant_client import QdrantClient
 
 from tests.indexer.backup.test_restore import whole
 from tests.indexer.pictures import CATEGORY, add_pictures, id_of, picture
@@ -21,9 +20,7 @@ from vitrine.indexer.job.progress import Counts
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.category.manifest import manifest_key
 from vitrine.services.errors import NotFound
-from vitrine.services.object_store.local import LocalObjectStore
-from vitrine.services.runtime import Runtime, assemble
-from vitrine.services.vector_store.server.store import ServerVectorStore
+from vitrine.services.runtime import Runtime
 
 
 class Meddler:
@@ -157,13 +154,9 @@ def test_changes_of_many_at_once_are_in_it_whole_or_not(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_on_a_server_it_is_read_until_nothing_is_new(runtime: Runtime, place: Place, tmp_path: Path) -> None:
-    server = assemble(
-        runtime.settings,
-        ServerVectorStore(QdrantClient(":memory:")),
-        LocalObjectStore(tmp_path / "bucket", min_free_mb=0),
-        runtime.encoders,
-    )
+def test_on_a_server_it_is_read_until_nothing_is_new(
+    runtime: Runtime, server: Runtime, place: Place, tmp_path: Path
+) -> None:
     create_backup(runtime, place)
     restore_backup(server, place)
     theirs = open_place(str(tmp_path / "theirs"), runtime.settings, make=True)
