@@ -47,7 +47,7 @@ def empty(tmp_path: Path) -> Iterator[Runtime]:
 
 @pytest.fixture
 def server(runtime: Runtime, tmp_path: Path) -> Runtime:
-    """Another runtime without categories, whose vectors are on a Qdrant server, in the memory of its client."""
+    """Another runtime without categories, with its vectors on a Qdrant server in the memory of its client."""
     return assemble(
         runtime.settings,
         ServerVectorStore(QdrantClient(":memory:")),
