@@ -107,6 +107,20 @@ def main() -> None:
         known = any_error(error)
         print_error(known.code, known.message, known.details, as_json=False)
         sys.exit(1)
+    finally:
+        _let_go_what_cannot_be_written()
+
+
+def _let_go_what_cannot_be_written() -> None:
+    """Forget output that a full disk did not take, which was told of: some versions of Python try again when
+    they end, and leave with a code of their own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def _open_closed_streams() -> None:

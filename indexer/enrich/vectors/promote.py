@@ -23,7 +23,7 @@ from vitrine.services.encoders.families.bundle import whole_folder
 from vitrine.services.encoders.families.stored import save_stored, storable_files, stored_model, stored_prefix
 from vitrine.services.encoders.reference import EncoderReference
 from vitrine.services.encoders.resolve import folder_revision
-from vitrine.services.errors import BadRequest, NotFound
+from vitrine.services.errors import BadRequest, EncoderMismatch, NotFound
 from vitrine.services.runtime import Runtime
 
 _ALIAS = re.compile(
@@ -105,14 +105,10 @@ def promote(
     cat = runtime.catalog.get(category)
     check_alias(cat, name)
     with whole_folder(folder, runtime.encoders.loader) as whole:
-        revision = folder_revision(whole)
-        known = next((spec for spec in versions(cat, name) if spec.revision == revision), None)
-        if known is None:
-            spec = _add(runtime, cat, whole, name, check)
-        else:
-            spec = known
-            if check:
-                check(runtime.encoders.for_category(spec))
+        known = _known(cat, name, folder_revision(whole))
+        if known and check:
+            check(runtime.encoders.for_category(known))
+        spec = known or _add(runtime, cat, whole, name, check)
     report, filler = _start(runtime, cat, name, spec, progress, stop)
     report.reused = known is not None
     return _complete(runtime, report, filler, default=default)
@@ -178,6 +174,10 @@ def versions(category: Category, name: str) -> list[EncoderSpec]:
     return [spec for number, spec in sorted(numbered, key=lambda pair: -pair[0]) if number]
 
 
+def _known(category: Category, name: str, revision: str) -> EncoderSpec | None:
+    return next((spec for spec in versions(category, name) if spec.revision == revision), None)
+
+
 def _add(
     runtime: Runtime,
     category: Category,
@@ -186,18 +186,28 @@ def _add(
     check: Callable[[BatchedEncoder], None] | None,
 ) -> EncoderSpec:
     """Load and check the encoder, then store its folder, from where every server loads it, and give it a
-    vector of its own."""
+    vector of its own. Another program may promote at the same moment: then the next number is free, or the
+    same encoder has a vector already."""
     storable_files(folder)
     prefix, revision = stored_prefix(category.name, name), folder_revision(folder)
-    taken = {*category.promoted, *(spec.name for spec in category.encoders)}
-    number = max((_number(vector, name) for vector in taken), default=0) + 1
-    reference = EncoderReference(f"{name}-{number}", stored_model(prefix, revision), revision)
-    encoder = runtime.encoders.get_from(folder, reference)
-    if check:
-        check(encoder)  # before anything is stored, so that nothing of what it refuses stays
-    save_stored(runtime.objects, folder, prefix)
-    runtime.catalog.add_encoder(category.name, encoder.spec)
-    return encoder.spec
+    while True:
+        taken = {*category.promoted, *(spec.name for spec in category.encoders)}
+        number = max((_number(vector, name) for vector in taken), default=0) + 1
+        reference = EncoderReference(f"{name}-{number}", stored_model(prefix, revision), revision)
+        encoder = runtime.encoders.get_from(folder, reference)
+        if check:
+            check(encoder)  # before anything is stored, so that nothing of what it refuses stays
+            check = None
+        save_stored(runtime.objects, folder, prefix)
+        try:
+            runtime.catalog.add_encoder(category.name, encoder.spec)
+            return encoder.spec
+        except EncoderMismatch:
+            category = runtime.catalog.manifest(category.name)
+            if all(spec.name != reference.name for spec in category.encoders):
+                raise
+        if known := _known(category, name, revision):
+            return known
 
 
 def _number(vector: str, name: str) -> int:
@@ -232,7 +242,8 @@ def _complete(
         ):  # nobody of this process adds an image between the look and the switch
             if next(filler.lacking(), None) is None:
                 _check_some(runtime, report)
-                runtime.catalog.promote(report.category, report.alias, report.using, default=default)
+                now = runtime.catalog.promote(report.category, report.alias, report.using, default=default)
+                report.former = next(iter(now.promoted[report.alias][1:]), None)
                 report.switched = True
                 break
     else:

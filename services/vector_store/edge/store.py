@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from vitrine.services.domain import (
     Query,
     VectorSpec,
 )
-from vitrine.services.errors import BadRequest, NotFound, VitrineError
+from vitrine.services.errors import BadRequest, BadVector, NotFound, UnknownField, UnknownVector, VitrineError
 from vitrine.services.filters.conditions import Filter
 from vitrine.services.read_only import Scratch, read_only_error
 from vitrine.services.vector_store.base import check_ids, check_points, check_vectors
@@ -214,6 +214,19 @@ class EdgeVectorStore:
             raise NotFound(f"There is no collection {collection!r}.", collection=collection)
         return known.schemas[collection]
 
+    def _checked(self, collection: str, ask: Callable[[CollectionSchema], T]) -> T:
+        """Return what ``ask`` makes of the schema. Another program may have added a moment ago what the one
+        that is remembered lacks, so the catalogue is read again before that is an error."""
+        schema = self._schema(collection)
+        try:
+            return ask(schema)
+        except (BadRequest, BadVector, UnknownField, UnknownVector):
+            self._read_catalogue(at_most=0.0)
+            newer = self._schema(collection)
+            if newer == schema:
+                raise
+            return ask(newer)
+
     def _read_catalogue(self, at_most: float = _FRESH_S) -> _Listed:
         """Return what is there, as of at most so many seconds ago. Every answer of the engine says whether it
         has changed, so that it is asked only after a while without calls."""
@@ -250,8 +263,7 @@ class EdgeVectorStore:
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         import numpy as np
 
-        schema = self._schema(collection)
-        check_points(schema, points)
+        self._checked(collection, lambda schema: check_points(schema, points))
         for part in _parts(points):
             vectors: list[tuple[str, list[int] | None]] = []
             matrices = []
@@ -268,10 +280,13 @@ class EdgeVectorStore:
     def update_vectors(self, collection: str, ids: Sequence[str], using: str, vectors: Embeddings) -> None:
         import numpy as np
 
-        schema = self._schema(collection)
-        check_ids(ids)
         matrix = np.asarray(vectors, dtype=np.float32)
-        check_vectors(schema, using, matrix, ids)
+
+        def check(schema: CollectionSchema) -> None:
+            check_ids(ids)
+            check_vectors(schema, using, matrix, ids)
+
+        self._checked(collection, check)
         if len(ids) > _MESSAGE_POINTS:
             self._check_known(collection, ids)
         for number, part in enumerate(_parts(ids)):
@@ -325,8 +340,7 @@ class EdgeVectorStore:
         return self.query_batch(collection, [query])[0]
 
     def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:
-        schema = self._schema(collection)
-        asked = [query_plain(schema, query) for query in queries]
+        asked = self._checked(collection, lambda schema: [query_plain(schema, query) for query in queries])
         arrays = [vector for _, vectors in asked for vector in vectors]
         return unpack(*self._call("query", collection, arrays, queries=[plain for plain, _ in asked]))
 
@@ -338,9 +352,8 @@ class EdgeVectorStore:
         with_payload: Fields = True,
         with_vectors: tuple[str, ...] = (),
     ) -> list[Hit | None]:
-        schema = self._schema(collection)
         check_ids(ids)
-        wanted = selection(schema, with_payload, with_vectors)
+        wanted = self._checked(collection, lambda schema: selection(schema, with_payload, with_vectors))
         found: dict[str, Hit] = {}
         for part in _parts(ids):
             (hits,) = unpack(*self._call("retrieve", collection, ids=part, **wanted))
@@ -359,15 +372,18 @@ class EdgeVectorStore:
         with_vectors: tuple[str, ...] = (),
     ) -> Page:
         """Return a page in order of id; or of a field, and of id among equal values."""
-        schema = self._schema(collection)
-        check_limit(limit)
-        if order_by is not None:
-            check_order(schema, order_by.field)
+
+        def ask(schema: CollectionSchema) -> dict[str, Any]:
+            check_limit(limit)
+            if order_by is not None:
+                check_order(schema, order_by.field)
+            wanted = selection(schema, with_payload, with_vectors)
+            return {**wanted, "filter": filter_plain(schema, filter)}
+
         answer, blocks = self._call(
             "scroll",
             collection,
-            **selection(schema, with_payload, with_vectors),
-            filter=filter_plain(schema, filter),
+            **self._checked(collection, ask),
             limit=limit,
             field=None if order_by is None else order_by.field,
             descending=order_by is not None and order_by.descending,
@@ -380,15 +396,18 @@ class EdgeVectorStore:
     def facet(
         self, collection: str, field: str, *, filter: Filter | None = None, limit: int = 100
     ) -> list[Facet]:
-        schema = self._schema(collection)
-        check_limit(limit)
-        plain = filter_plain(schema, filter)
-        check_facet(schema, field)
+        def ask(schema: CollectionSchema) -> Any:
+            check_limit(limit)
+            plain = filter_plain(schema, filter)
+            check_facet(schema, field)
+            return plain
+
+        plain = self._checked(collection, ask)
         answer, _ = self._call("facet", collection, field=field, filter=plain, limit=limit)
         return [Facet(value, count) for value, count in answer["values"]]
 
     def count(self, collection: str, filter: Filter | None = None) -> int:
-        plain = filter_plain(self._schema(collection), filter)
+        plain = self._checked(collection, lambda schema: filter_plain(schema, filter))
         known = None if plain else self._noted(collection)
         if known is not None:
             return known.points

@@ -19,6 +19,7 @@ from vitrine.indexer.enrich.vectors.reembed import lacks
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.category.catalog import Category
+from vitrine.services.encoders.resolve import folder_revision
 from vitrine.services.runtime import Runtime
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
@@ -119,6 +120,35 @@ def test_kills_encode_nothing_twice_and_never_show_half_a_vector(data: Path, tmp
     assert last.returncode == 0
     assert (life["in-service"], life["lacking-in-service"], life["switched"]) == ("look-1", "0", "1")
     assert int(life["lacking"]) == int(life["filled"]) == int(life["encoded"]) <= at_most < IMAGES
+    category, lacking = state(data)
+    assert category.promoted == {"look": ("look-2", "look-1")}
+    assert lacking == {"colour": 0, "look-1": 0, "look-2": 0}
+
+
+def test_two_programs_promote_at_once(data: Path, tmp_path: Path) -> None:
+    """Both are served, each by a vector of its own: the one that came last answers, the other is the way
+    back."""
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    folders = [trained_folder(tmp_path / name, seed) for name, seed in (("two", 2), ("three", 3))]
+    both = [start(script, data, folder) for folder in folders]
+    lives = [told(child.communicate(timeout=120)[0].splitlines(keepends=True)) for child in both]
+    assert [child.returncode for child in both] == [0, 0]
+    assert [life["switched"] for life in lives] == ["1", "1"]
+    category, lacking = state(data)
+    assert category.promoted["look"] in (("look-2", "look-3", "look-1"), ("look-3", "look-2", "look-1"))
+    assert lacking == {"colour": 0, "look-1": 0, "look-2": 0, "look-3": 0}
+    revisions = {category.encoder(f"look-{number}").revision for number in (2, 3)}
+    assert revisions == {folder_revision(folder) for folder in folders}
+
+
+def test_two_programs_promote_the_same_at_once(data: Path, tmp_path: Path) -> None:
+    script, folder = tmp_path / "child.py", trained_folder(tmp_path / "two", 2)
+    script.write_text(CHILD)
+    both = [start(script, data, folder) for _ in range(2)]
+    lives = [told(child.communicate(timeout=120)[0].splitlines(keepends=True)) for child in both]
+    assert [child.returncode for child in both] == [0, 0]
+    assert [life["switched"] for life in lives] == ["1", "1"]
     category, lacking = state(data)
     assert category.promoted == {"look": ("look-2", "look-1")}
     assert lacking == {"colour": 0, "look-1": 0, "look-2": 0}

@@ -12,18 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.program import start_python
 from tests.services.vector_store.edge_points import SCHEMA, point_id, points, wait_until
 from vitrine.services.domain import CollectionSchema, VectorSpec
-from vitrine.services.errors import NotFound
+from vitrine.services.errors import NotFound, UnknownVector
 from vitrine.services.vector_store.edge.link.lock import DataLock, read_holder
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 PROGRAM = """
 import sys, pathlib
 from tests.services.vector_store.edge_points import SCHEMA, point_id, points
+from vitrine.services.domain import VectorSpec
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 store = EdgeVectorStore(pathlib.Path(sys.argv[1]), min_free_mb=0)
 for line in sys.stdin:
@@ -96,6 +98,26 @@ def test_collection_of_another_program_is_there_at_once_and_gone_at_once(tmp_pat
         wait_until(lambda: store.collections() == [])
         other.do("store.ensure(SCHEMA)")
         assert store.count("cats") == 0
+    store.close()
+
+
+def test_what_another_program_adds_can_be_used_at_once(tmp_path: Path) -> None:
+    store = EdgeVectorStore(tmp_path, min_free_mb=0)
+    store.ensure(SCHEMA)
+    store.upsert("cats", points(0, 4))
+    ids = [point_id(n) for n in range(4)]
+    with program(tmp_path) as other:
+        assert store.count("cats") == 4  # what it remembers is as fresh as can be
+        other.do("store.add_vector('cats', VectorSpec('vit', 4))")
+        store.update_vectors("cats", ids, "vit", np.eye(4, dtype=np.float32))
+        other.do("store.add_vector('cats', VectorSpec('more', 4))")
+        assert [hit and set(hit.vectors) for hit in store.retrieve("cats", ids, with_vectors=("more",))] == [
+            set()
+        ] * 4
+        other.do("store.add_index('cats', 'colour', 'keyword')")
+        assert store.facet("cats", "colour") == []
+        with pytest.raises(UnknownVector):
+            store.scroll("cats", with_vectors=("none",))
     store.close()
 
 
