@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from vitrine.indexer.check import look
 from vitrine.indexer.check.rebuild import rebuild_category
 from vitrine.indexer.check.run import check_categories
 from vitrine.indexer.ingest.pipeline import index_images
@@ -305,6 +306,7 @@ def main() -> None:
     parser.add_argument("--kind", action="append", choices=sorted(FAULTS), help="only these kinds")
     arguments = parser.parse_args()
     kinds = arguments.kind or list(FAULTS)
+    look.SETTLED_SECONDS = 0.0  # type: ignore[misc]  # nobody else writes
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.helpers import COLOURS, picture, settings_in
+from vitrine.indexer.check import look
 from vitrine.indexer.check.rebuild import rebuild_category
 from vitrine.indexer.check.run import check_categories
 from vitrine.indexer.ingest.pipeline import index_images
@@ -20,6 +21,12 @@ from vitrine.services.domain import Payload
 from vitrine.services.runtime import Runtime, open_runtime
 
 SHOP, OTHER = "shop", "other"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So there is nothing to wait for."""
+    monkeypatch.setattr(look, "SETTLED_SECONDS", 0.0)
 
 
 @contextmanager
