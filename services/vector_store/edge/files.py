@@ -291,7 +291,8 @@ _CLOSED: Final = "closed.json"
 def write_note(files: CollectionFiles, known: Closed) -> None:
     """Note what is known of a collection whose shard has just been closed. A full disk leaves no note."""
     with contextlib.suppress(OSError):
-        note = {"points": known.points, "indexed": known.indexed, "files": _state(files.folder)}
+        figures = (known.points, known.indexed)
+        note = {"points": known.points, "indexed": known.indexed, "hash": _state(files.folder, *figures)}
         write_json(files.folder / _CLOSED, note, durable=False)
 
 
@@ -303,17 +304,21 @@ def remove_note(files: CollectionFiles) -> None:
 
 
 def read_note(files: CollectionFiles) -> Closed | None:
-    """Return what was noted; None if there is no note, or if a file has changed since."""
+    """Return what was noted; None if there is no note, if it is not as it was written, or if a file has
+    changed since."""
     note = read_json(files.folder / _CLOSED)
-    if not isinstance(note, dict) or note.get("files") != _state(files.folder):
+    if not isinstance(note, dict):
         return None
-    return Closed(note["points"], note["indexed"])
+    points, indexed = note.get("points"), note.get("indexed")
+    if not isinstance(points, int) or not isinstance(indexed, int):
+        return None
+    return Closed(points, indexed) if note.get("hash") == _state(files.folder, points, indexed) else None
 
 
-def _state(folder: Path) -> str:
-    """Return a hash of the names of all folders below this one, and of the names, sizes and moments of change
-    of all files."""
-    found = hashlib.sha256()
+def _state(folder: Path, *figures: object) -> str:
+    """Return a hash of these figures, of the names of all folders below this one, and of the names, sizes and
+    moments of change of all files."""
+    found = hashlib.sha256(repr(figures).encode())
     for path, size, changed in sorted(_files(folder, "")):
         found.update(f"{path}\0{size}\0{changed}\n".encode())
     return found.hexdigest()

@@ -9,11 +9,22 @@ import pytest
 
 from tests.cli.conftest import runner
 from vitrine.data.pictures import draw_pictures
+from vitrine.services.encoders.base import Encoder
 from vitrine.services.encoders.compiled.quantise import Judgement, recall_of_neighbours
 from vitrine.services.encoders.load import EncoderLoader
+from vitrine.services.encoders.precision import Precision
 from vitrine.services.encoders.reference import parse_reference
+from vitrine.services.runtime import open_runtime
+from vitrine.services.settings import Settings
 
 PICTURES = 32
+
+
+def loaded(data: Path, precision: Precision) -> Encoder:
+    """The demo's encoder as a server of this data folder loads it."""
+    settings = Settings(data=data, precision=precision, offline=True, min_free_mb=0, _env_file=None)  # type: ignore[call-arg,unused-ignore]
+    with open_runtime(settings) as runtime:
+        return runtime.encoders.loader.load(parse_reference("demo"))
 
 
 def test_neighbours_that_stay_are_counted_as_a_slow_loop_counts_them() -> None:
@@ -50,8 +61,9 @@ def test_a_category_quantises_its_encoder(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    for number, drawn in enumerate(draw_pictures(PICTURES, seed=3)):
-        drawn.image.convert("RGB").save(pictures / f"{number}.png")
+    images = [drawn.image.convert("RGB") for drawn in draw_pictures(PICTURES, seed=3)]
+    for number, image in enumerate(images):
+        image.save(pictures / f"{number}.png")
     run = runner(tmp_path / "data")
     added = run("index", "add", pictures, "-c", "shop", "--create", "--encoder", "demo", "--json")
     assert added.json["added"] == PICTURES
@@ -61,5 +73,7 @@ def test_a_category_quantises_its_encoder(tmp_path: Path, monkeypatch: pytest.Mo
     kept = run("encoder", "quantize", "shop", "--keep", "--json").json
     assert kept["kept"] and kept["recall"] == refused["recall"] > 0.5
     assert 0.9 < kept["cosine_min"] <= kept["cosine_mean"] <= 1.00001
-    found = run("encoder", "check", "demo", "--json", env={"VITRINE_PRECISION": "int8"}).json
-    assert found["precision"] == "int8" and found["cosine_to_float32"]["min"] > 0.9
+    small, plain = (loaded(tmp_path / "data", precision) for precision in ("int8", "float32"))
+    assert (small.precision, plain.precision) == ("int8", "float32")
+    cosines = (small.encode_images(images) * plain.encode_images(images)).sum(axis=1)
+    assert 0.9 < cosines.min() < 0.99999

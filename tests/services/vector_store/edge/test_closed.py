@@ -13,6 +13,7 @@ import pytest
 
 from tests.services.vector_store.edge_points import SCHEMA, point_id, points
 from vitrine.services.errors import StoreDamaged, Unavailable
+from vitrine.services.vector_store.edge.files import CollectionFiles, read_note
 from vitrine.services.vector_store.edge.store import EdgeVectorStore
 
 
@@ -84,6 +85,19 @@ def test_a_file_that_has_changed_since_has_the_collection_opened(tmp_path: Path)
     store = EdgeVectorStore(tmp_path)
     assert store.count("cats") == 5 and is_open(store)
     store.close()
+
+
+def test_a_note_of_which_one_bit_has_changed_says_the_same_or_nothing(tmp_path: Path) -> None:
+    filled(tmp_path)
+    files = CollectionFiles(tmp_path, "cats")
+    note, whole = files.folder / "closed.json", read_note(files)
+    assert whole is not None and whole.points == 5
+    written = note.read_bytes()
+    for bit in range(8 * len(written)):
+        damaged = bytearray(written)
+        damaged[bit // 8] ^= 1 << bit % 8
+        note.write_bytes(damaged)
+        assert read_note(files) in (None, whole), bytes(damaged)
 
 
 def test_damage_is_not_hidden_by_the_note(tmp_path: Path) -> None:
