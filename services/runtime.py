@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -99,15 +100,21 @@ class Runtime:
 
     def _make_catalog(self) -> Catalog:
         from vitrine.services.category.catalog import Catalog
-        from vitrine.services.category.turns import Turns
+        from vitrine.services.category.leases import Leases
+        from vitrine.services.category.turns import Turns, lock_file
 
-        elsewhere = self.read_only or (self.settings.qdrant_url and self.settings.minio_endpoint)
+        if self.read_only:
+            turns = Turns()
+        elif self.settings.qdrant_url and self.settings.minio_endpoint:
+            turns = Turns(Leases(self.objects).take)
+        else:
+            turns = Turns(partial(lock_file, self.settings.data / "turns"))
         return Catalog(
             self.objects,
             self.vectors,
             known=self.known,
             on_deletion=(self._parts.forget,),
-            turns=Turns(None if elsewhere else self.settings.data / "turns"),
+            turns=turns,
         )
 
     @property

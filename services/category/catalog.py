@@ -77,7 +77,7 @@ class Catalog:
         self._lock = threading.RLock()
         self._whole: dict[str, str] = {}
         self._copied: dict[str, Category] = {}
-        self._turns = turns or Turns(None)
+        self._turns = turns or Turns()
 
     def writing(self, name: str) -> AbstractContextManager[object]:
         """Return a lock to hold while images of a category are read, changed and written back: all programs

@@ -63,8 +63,9 @@ class ObjectStore(Protocol):
         object."""
         ...
 
-    def replace(self, key: str, data: bytes, version: str | None) -> None:
-        """Write only if the object still has this version, or, for None, only if there is none.
+    def replace(self, key: str, data: bytes, version: str | None) -> str:
+        """Write only if the object still has this version, or, for None, only if there is none. Returns the
+        version that it has now.
 
         ``Conflict`` if another writer was faster: nothing was written. Of writers at the same moment, in any
         process, exactly one succeeds. Small objects only.

@@ -98,9 +98,9 @@ class LocalObjectStore:
         """Return content and version, which is a hash of the content: what was changed and changed back
         counts as unchanged."""
         data = self.get(key)
-        return data, hashlib.sha256(data).hexdigest()
+        return data, _version(data)
 
-    def replace(self, key: str, data: bytes, version: str | None) -> None:
+    def replace(self, key: str, data: bytes, version: str | None) -> str:
         """Replace the object if its version is still the given one. Writers take turns by a lock file, which
         a killed process gives up; a plain ``put`` does not wait for them."""
         self._check_writable()
@@ -112,6 +112,7 @@ class LocalObjectStore:
             if present != version:
                 raise Conflict(f"The object {key!r} was changed meanwhile.", key=key)
             self.put(key, data)
+        return _version(data)
 
     def stat(self, key: str) -> ObjectStat | None:
         try:
@@ -294,6 +295,10 @@ class LocalObjectStore:
 
 def _object_stat(key: str, status: os.stat_result) -> ObjectStat:
     return ObjectStat(key, status.st_size, media_type_of(key), _moment(status.st_mtime))
+
+
+def _version(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _moment(seconds: float) -> datetime:

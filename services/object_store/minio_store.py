@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from xml.etree.ElementTree import ParseError
 
 import urllib3
@@ -22,6 +22,7 @@ from vitrine.services.object_store.base import BUFFER_BYTES, MAX_URL_LIFETIME, O
 from vitrine.services.object_store.keys import RESERVED, check_key, is_key, media_type_of
 from vitrine.services.object_store.outage import Outage
 
+T = TypeVar("T")
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 8.0
 PART_BYTES = 64 * 1024 * 1024
@@ -143,10 +144,10 @@ class MinioObjectStore:
         """Return content and version, which is the object's ETag."""
         return self._fetched(key, None)
 
-    def replace(self, key: str, data: bytes, version: str | None) -> None:
+    def replace(self, key: str, data: bytes, version: str | None) -> str:
         """Replace the object by a conditional write of S3."""
         condition = {"If-None-Match": "*"} if version is None else {"If-Match": f'"{version}"'}
-        self._written(check_key(key), lambda: self._put_conditionally(key, data, condition))
+        return self._written(check_key(key), lambda: self._put_conditionally(key, data, condition))
 
     def stat(self, key: str) -> ObjectStat | None:
         with suppress(NotFound), self._errors(check_key(key, foreign=True)):
@@ -235,29 +236,28 @@ class MinioObjectStore:
 
         self._written(key, write)
 
-    def _put_conditionally(self, key: str, data: bytes, condition: dict[str, str]) -> None:
+    def _put_conditionally(self, key: str, data: bytes, condition: dict[str, str]) -> str:
         # put_object takes no headers; what it calls for a small object does
         headers = {"Content-Type": media_type_of(key), **condition}
         try:
-            self._client._put_object(self._bucket, self._prefix + key, data, headers)
+            written = self._client._put_object(self._bucket, self._prefix + key, data, headers)
+            return str(written.etag).strip('"')
         except S3Error as error:
             if error.code in _CHANGED:
                 raise Conflict(f"The object {key!r} was changed meanwhile.", key=key) from error
             raise
 
-    def _written(self, key: str, write: Callable[[], object]) -> None:
+    def _written(self, key: str, write: Callable[[], T]) -> T:
         # Asking first whether the bucket is there would cost a request a start, race with other writers, and
         # need a permission that writers often lack. So: write, and only where the bucket is missing make it
         # and write again.
-        for last in (False, True):
-            try:
-                with self._errors(key):
-                    write()
-                return
-            except NotFound:
-                if last:
-                    raise
-                self._make_bucket()
+        try:
+            with self._errors(key):
+                return write()
+        except NotFound:
+            self._make_bucket()
+        with self._errors(key):
+            return write()
 
     def _make_bucket(self) -> None:
         with self._errors():

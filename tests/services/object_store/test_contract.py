@@ -9,7 +9,6 @@ import secrets
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +16,8 @@ from typing import Any
 
 import pytest
 from moto.s3.responses import S3Response
-from moto.server import ThreadedMotoServer
 
+from tests.services.s3 import s3_store
 from tests.services.stub_http import answering
 from tests.services.vector_store.oracle import OracleVectorStore
 from vitrine.services.category.catalog import Catalog
@@ -33,40 +32,9 @@ from vitrine.services.object_store.minio_store import MinioObjectStore
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
 
-@pytest.fixture(scope="session")
-def s3_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
-    given = request.config.getoption("--minio-url")
-    if given:
-        yield given.removeprefix("http://").removeprefix("https://").rstrip("/")
-        return
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"{host}:{port}"
-    server.stop()
-
-
-def s3_store(
-    request: pytest.FixtureRequest, endpoint: str, bucket: str, prefix: str = ""
-) -> MinioObjectStore:
-    config = request.config
-    return MinioObjectStore(
-        endpoint,
-        access_key=config.getoption("--minio-access-key"),
-        secret_key=config.getoption("--minio-secret-key"),
-        bucket=bucket,
-        prefix=prefix,
-        secure=str(config.getoption("--minio-url")).startswith("https://"),
-    )
-
-
-@pytest.fixture(params=["local", "s3", "s3-prefix"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    if request.param == "local":
-        return LocalObjectStore(tmp_path / "objects", min_free_mb=0)
-    endpoint = request.getfixturevalue("s3_endpoint")
-    prefix = "somewhere/below/" if request.param == "s3-prefix" else ""
-    return s3_store(request, endpoint, f"contract-{secrets.token_hex(8)}", prefix)
+@pytest.fixture
+def store(each_object_store: ObjectStore) -> ObjectStore:
+    return each_object_store
 
 
 def keys(store: ObjectStore, prefix: str = "") -> list[str]:
@@ -376,7 +344,7 @@ def test_a_replacement_needs_the_version_that_is_there(store: ObjectStore) -> No
         store.replace("_a/x.json", b"two", None)
     data, version = store.read("_a/x.json")
     assert data == b"one"
-    store.replace("_a/x.json", b"two", version)
+    assert store.replace("_a/x.json", b"two", version) == store.read("_a/x.json")[1] != version
     with pytest.raises(Conflict):
         store.replace("_a/x.json", b"three", version)
     assert store.get("_a/x.json") == b"two"
