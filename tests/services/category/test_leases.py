@@ -15,7 +15,6 @@ from vitrine.services.category.editor import Editor, ImageChanges
 from vitrine.services.category.leases import Leases
 from vitrine.services.domain import Point
 from vitrine.services.encoders.families.fake import ColourEncoder
-from vitrine.services.encoders.load import EncoderLoader
 from vitrine.services.encoders.pool import EncoderPool
 from vitrine.services.errors import NotFound, Unavailable
 from vitrine.services.images.open import point_id
@@ -129,7 +128,7 @@ def test_two_servers_change_one_image(objects: ObjectStore, tmp_path: Path) -> N
     )
 
     def editor() -> Editor:
-        return assemble(settings, vectors, objects, EncoderPool(EncoderLoader())).editor
+        return assemble(settings, vectors, objects, EncoderPool(settings)).editor
 
     Catalog(objects, vectors).create("cats", [spec])
     vector = unit([1.0] * spec.dim)
