@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def files(floor: str) -> list[Path]:
     return sorted(found)
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Names of modules, as dotted names; of ``from a import b`` both ``a`` and ``a.b``."""
     names: set[str] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from vitrine.services.read_only import check_writable, is_read_only
 from vitrine.services.settings import Settings
 
 OBJECTS: Final = "objects:"
+_LEFT_SECONDS: Final = 86_400.0
 MOST_SENT: Final = 4 << 20
 """Bytes of the files that come with a job, in the JSON that asks for it."""
 
@@ -157,6 +159,18 @@ class Jobs:
         id = self.table.get(id).id
         self.table.remove(id)
         self.folder(id).remove()
+
+    def tidy(self) -> None:
+        """Forget the jobs that ended long ago, and remove folders that belong to no job: a program that was
+        killed while it took files for one leaves them."""
+        for id in self.table.outdated():
+            self.remove(id)
+        if not self.files.is_dir():
+            return
+        before = time.time() - _LEFT_SECONDS  # the files of a job come before its row
+        for path in self.files.iterdir():
+            if path.stat().st_mtime < before and not self.table.has(path.name):
+                self.folder(path.name).remove()
 
     # Looking
     # --------------------------------------------------------------------------------------------------------

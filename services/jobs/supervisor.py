@@ -94,8 +94,7 @@ class Supervisor:
                 self._start(lane, job)
         if time.monotonic() - self._pruned > PRUNE_SECONDS:
             self._pruned = time.monotonic()
-            for id in self._jobs.table.outdated():
-                self._jobs.remove(id)
+            self._jobs.tidy()
 
     def _start(self, lane: Lane, job: Job) -> None:
         try:

@@ -136,6 +136,10 @@ class JobTable:
             )
         return _job(rows[0])
 
+    def has(self, id: str) -> bool:
+        """Return whether there is a job of exactly this id."""
+        return bool(self._rows("SELECT 1 FROM jobs WHERE id = ?", (id,)))
+
     def find(
         self, *, states: Sequence[State] = (), kinds: Sequence[str] = (), limit: int = 100, skip: int = 0
     ) -> list[Job]:

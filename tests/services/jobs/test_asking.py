@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,16 @@ def test_removing_a_job_removes_its_files(jobs: Jobs) -> None:
     assert not jobs.folder(job.id).path.exists()
     with pytest.raises(NotFound):
         jobs.get(job.id)
+
+
+def test_what_belongs_to_no_job_is_removed_in_time(jobs: Jobs) -> None:
+    mine = jobs.start("read", {"source": {"name": "list.txt", "text": "a"}}, who="me").id
+    for left in ("older", "newer"):
+        jobs.folder(left).send("list.txt", b"a")
+    for name in (mine, "older"):
+        os.utime(jobs.folder(name).path, (1, 1))
+    jobs.tidy()
+    assert {path.name for path in jobs.files.iterdir()} == {mine, "newer"}
 
 
 def test_a_log_is_read_from_its_end(jobs: Jobs) -> None:
