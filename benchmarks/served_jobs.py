@@ -79,7 +79,7 @@ def beside(client: Client, rounds: int, seconds: float) -> dict[str, Any]:
 
     jobs: dict[str, Arguments] = {
         "metric-train": {"name": "similar", "category": "first", "epochs": 2_000, "patience": 0},
-        "autoencoder-train": {"folder": "codes", "category": "first", "epochs": 2_000, "patience": 0},
+        "autoencoder-train": {"folder": "codes", "category": "first", "epochs": 2_000, "patience": 1_000},
         "index-add": {"source": "folder:pictures", "category": "again", "create": True},
     }
     for number in range(rounds):
