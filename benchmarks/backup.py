@@ -151,7 +151,7 @@ def compared(
     return {
         f"wrong: ids, {name}": ids,
         f"wrong: similarities, {name}": similarities,
-        f"furthest similarity, {name}": furthest * 1e6,
+        f"furthest similarity, millionths, {name}": furthest * 1e6,
         f"wrong: without picture, {name}": missing,
         f"wrong: other picture, {name}": other,
         f"wrong: half a change, {name}": sum(count != 2 for count in tags.values()),
