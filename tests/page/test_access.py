@@ -150,6 +150,8 @@ def test_search_is_used_on_a_phone(page: Page) -> None:
 
     page.goto("/c/shop/search")
     expect(tile(page, 1)).to_be_visible()
+    for link in page.get_by_role("navigation", name="Pages").get_by_role("link").all():
+        expect(link).to_be_in_viewport(ratio=1)
     fits()
     page.get_by_label("Ask in words").fill("a lamp")
     page.keyboard.press("Enter")
