@@ -191,7 +191,7 @@ class DirectRoutes:
 
     FastAPI's way from a request to the function of a route, and back, is several layers of its own,
     Starlette's regular expressions of all other routes, and a resolver of arguments: more than all the work
-    of the API on a small search. ``benchmarks/http_hops.py`` shows what each hop takes.
+    of the API on a small search. ``benchmarks/serving/http_hops.py`` shows what each hop takes.
     """
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:

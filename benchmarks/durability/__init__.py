@@ -1,1 +1,1 @@
-"""What survives kills and power cuts, and what it costs to be sure of a write."""
+"""What survives kills, power cuts and damage, of writes, jobs and backups, and what it costs to be sure."""

@@ -10,7 +10,7 @@ c, where without it hundreds are not.
 
 It is written out since it is 9 times as fast as scikit-learn's L-BFGS and 28 times as scipy's at the same
 loss (50 tags, 20,000 x 512: 5.4, 47 and 151 s; a refit of one tag on 400 rows: 10, 147 and 194 ms;
-benchmarks/logistic.py), and since the server has no scikit-learn.
+benchmarks/learning/logistic.py), and since the server has no scikit-learn.
 """
 
 from __future__ import annotations

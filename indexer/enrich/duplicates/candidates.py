@@ -25,7 +25,7 @@ _ALONG = 5
 """An image is paired with the next four of the same hash."""
 _UNLIKE, _NEAR = 32, 0.9
 """Perceptual hashes of unlike pictures are 32 bits apart on average. Of 7,019 pairs of copies in the train
-half of benchmarks/duplicates.py 6 were further apart than that, none with embeddings this near."""
+half of benchmarks/copies/duplicates.py 6 were further apart than that, none with embeddings this near."""
 
 Product = Callable[[int, int], NDArray[np.float32]]
 """Of the rows from one to another with all rows from the first of them on: (rows, n - first)."""

@@ -41,7 +41,7 @@ DEFAULT_THRESHOLDS: Mapping[str, float] = {
     "template": 0.96,
 }
 """Similarity from which on pictures are copies of each other: chosen on the train half of
-benchmarks/pixels.py, for a precision of 0.95 and more where a measure has it. Equal colour hashes
+benchmarks/encoding/pixels.py, for a precision of 0.95 and more where a measure has it. Equal colour hashes
 (``colorhash``) mean like colours, seldom a copy."""
 WHOLE = 0
 """The scale of hashes: all pixels of the picture, as ImageHash takes them."""

@@ -41,7 +41,7 @@ _SHRUNK = np.array([[_SHRINK, 0, (_SHRINK - 1) / 2], [0, _SHRINK, (_SHRINK - 1) 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Thresholds chosen on the train half of benchmarks/duplicates.py, and on look-alikes among 66,000
+    """Thresholds chosen on the train half of benchmarks/copies/duplicates.py, and on look-alikes among 66,000
     drawings.
 
     All structural similarities are in -1..1. ``edited``: least similarity of a picture that fits as it is.

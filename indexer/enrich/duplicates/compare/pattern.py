@@ -1,6 +1,6 @@
 """Where the 256 tests of a descriptor compare the brightness around a corner.
 
-benchmarks/descriptor_tests.py chose them: 8,723 were drawn with a standard deviation of a fifth of the
+benchmarks/copies/descriptor_tests.py chose them: 8,723 were drawn with a standard deviation of a fifth of the
 patch, as for BRIEF (Calonder et al., 2010). Of those that come out either way in 30 to 70 of 100 cases, on
 corners of 85 photos of clothes and drawings, the ones were kept, the most even first, that correlate by less
 than 0.5 with every one kept before (ORB, section 4.3; Rublee et al., 2011). Without that, other pictures

@@ -24,8 +24,8 @@ from vitrine.indexer.enrich.duplicates.compare.resampling import Fit, fitted
 from vitrine.indexer.enrich.duplicates.compare.whole import NO_COLOUR, Plane, Planes, Whole, planes
 
 SURE = 0.5
-"""Below it two pictures are one, saved again or resized. Of 24,156 look-alikes of benchmarks/look_alikes.py
-with a visible change 8 are."""
+"""Below it two pictures are one, saved again or resized. Of 24,156 look-alikes with a visible change
+(benchmarks/copies/look_alikes.py) 8 are."""
 _ROUNDED = 1.5
 """Pixels by which the sides of a resized picture may be off."""
 _SMALLEST = 32

@@ -1,0 +1,1 @@
+"""How fast pictures become vectors, and what it takes in memory."""

@@ -1,0 +1,1 @@
+"""How fast commands and servers start and answer, and the memory that they hold."""

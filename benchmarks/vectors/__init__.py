@@ -1,0 +1,1 @@
+"""The vector engine: searches, filters, and a million images."""
