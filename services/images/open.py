@@ -47,8 +47,8 @@ _OTHER_BYTES_PER_PIXEL = 12
 
 # Embeddings of shrunk against whole pictures (24 photos, MobileNetV2): cosine >= 0.997 by JPEG draft at 2;
 # averaging needs 3 for >= 0.999, at 2 it falls to 0.994. Decoding 12 megapixels to 1/8 for MobileNetV2's 256
-# pixels (a gap of 1.5, benchmarks/encoding/scaled_decoding.py) costs more than the 0.998 that is allowed where
-# the picture is full of fine detail: 0.9968 at least, 0.9978 in the median, where 1/4 keeps 0.9996.
+# pixels (a gap of 1.5, benchmarks/encoding/scaled_decoding.py) costs more than the 0.998 that is allowed
+# where the picture is full of fine detail: 0.9968 at least, 0.9978 in the median, where 1/4 keeps 0.9996.
 _DRAFT_GAP = 2
 _REDUCE_GAP = 3
 

@@ -26,8 +26,8 @@ _TELLING = 24
 """With fewer features a picture is too plain to be ruled out by them."""
 AGREEING = 10
 """Pictures are worth a closer look if this many features agree. On the train half of
-benchmarks/copies/duplicates.py 1 in 1,000 pairs of copies have fewer, or they do not fit together, and 94 in 100 other pairs that were
-proposed."""
+benchmarks/copies/duplicates.py 1 in 1,000 pairs of copies have fewer, or they do not fit together, and 94 in
+100 other pairs that were proposed."""
 _COLOURED = 48
 _TURNS = ("", "turn-90", "turn-180", "turn-270", "flip", "transpose", "flip-180", "transverse")
 """None, one, two and three quarters to the left; then the same of the mirror image."""
