@@ -1,10 +1,10 @@
 """Whether what ``vitrine duplicates delete`` removes by default is ever another picture: pairs made with
 truth, in two halves.
 
-Look-alikes are drawings that differ in one place (look_alike_drawings.py), and photos: hue-turned, grey, of a
-burst, with a small thing added. Genuine copies are the same pictures saved again and resized. The halves share
-no words, fonts or photos: thresholds were chosen on ``tune``, figures are of ``judge``. Each pair is judged as
-a search judges a proposed one.
+Look-alikes are drawings that differ in one place (look_alike_drawings.py), and photos: hue-turned, grey,
+of a burst, with a small thing added. Genuine copies are the same pictures saved again and resized. The
+halves share no words, fonts or photos: thresholds were chosen on ``tune``, figures are of ``judge``. Each
+pair is judged as a search judges a proposed one.
 
     VITRINE_PHOTOS=folder python -m benchmarks.copies.look_alikes --pairs 24000 --copies 6000 \
         --json look-alikes.json
