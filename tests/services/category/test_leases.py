@@ -53,12 +53,12 @@ def test_who_dies_with_it_holds_up_others_for_a_while_only(each_object_store: Ob
         taken = threading.Event()
 
         def work() -> None:
-            with Leases(each_object_store, dead_seconds=0.3).take("cats"):
+            with Leases(each_object_store, dead_seconds=1.5).take("cats"):
                 taken.set()
 
         waiting = threading.Thread(target=work)
         waiting.start()
-        assert not taken.wait(0.2)
+        assert not taken.wait(0.1)
         waiting.join()
         assert taken.is_set()
 
@@ -67,13 +67,13 @@ def test_who_lives_keeps_it_for_as_long_as_it_takes(objects: ObjectStore) -> Non
     taken = threading.Event()
 
     def work() -> None:
-        with Leases(objects, dead_seconds=0.5).take("cats"):
+        with Leases(objects, dead_seconds=2.0).take("cats"):
             taken.set()
 
     waiting = threading.Thread(target=work)
     with Leases(objects, renewed_seconds=0.05).take("cats"):
         waiting.start()
-        assert not taken.wait(1.5)
+        assert not taken.wait(3.0)
     waiting.join()
     assert taken.is_set()
 
