@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vitrine.indexer.job.job import Report, first_few
+from vitrine.services.values.words import counted
 
 
 @dataclass
@@ -67,8 +68,9 @@ class CheckReport(Report):
                 lines += first_few(each.where, len(each.where), "--json lists all")
         counts = Counter(each.code for each in self.wrong)
         verdict = ", ".join(f"{count} {code}" for code, count in sorted(counts.items()))
+        looked = "1 category" if len(self.categories) == 1 else f"{len(self.categories)} categories"
         lines.append(
-            f"{len(self.categories)} categories, {self.images} images in {self.seconds:.1f} s: "
+            f"{looked}, {counted(self.images, 'image')} in {self.seconds:.1f} s: "
             + (f"wrong: {verdict}" if counts else "nothing is wrong")
         )
         return "\n".join([*lines, *self.ending()])

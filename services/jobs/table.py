@@ -196,12 +196,16 @@ class JobTable:
                     f"The job {other} does the same again and again: cancel it first, to change how often.",
                     job=other,
                 )
-            self._base.execute(
-                "INSERT INTO jobs (id, kind, arguments, lane, state, who, remote, created_at, every_seconds, "
-                "queued, change) VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
-                (id, kind, given, lane, who, remote, now(), every_seconds, change, change),
-            )
+            self._insert(change, id, kind, given, lane, who, remote, every_seconds)
         return self.get(id)
+
+    def _insert(self, change: int, *asked: object, due_at: str | None = None) -> None:
+        """Write a row that waits. ``asked``: id, kind, arguments, lane, who, remote and every_seconds."""
+        self._base.execute(
+            "INSERT INTO jobs (id, kind, arguments, lane, who, remote, every_seconds, state, created_at, "
+            "due_at, queued, change) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
+            (*asked, now(), due_at, change, change),
+        )
 
     def _repeated(self, kind: str, arguments: str | None) -> str | None:
         """Return the job that repeats itself with these arguments, and waits or runs."""
@@ -217,15 +221,8 @@ class JobTable:
         job = self._base.execute("SELECT * FROM jobs WHERE id = ?", (id,)).fetchone()
         if job["every_seconds"] is None or self._repeated(job["kind"], job["arguments"]):
             return
-        change = self._next_change()
-        self._base.execute(
-            "INSERT INTO jobs (id, kind, arguments, lane, state, who, remote, created_at, every_seconds, "
-            "due_at, queued, change) VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(new_id(), job["kind"], job["arguments"], job["lane"], job["who"], job["remote"], now()),
-                *(job["every_seconds"], now(job["every_seconds"]), change, change),
-            ),
-        )
+        same = (job[name] for name in ("kind", "arguments", "lane", "who", "remote", "every_seconds"))
+        self._insert(self._next_change(), new_id(), *same, due_at=now(job["every_seconds"]))
 
     def cancel(self, id: str) -> Job:
         """Have a job end: at once if it waits; else whoever runs it is told. A finished one stays as it
