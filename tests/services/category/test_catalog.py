@@ -5,13 +5,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.indexer.enrich.scores.heads import fill, head
 from tests.indexer.pictures import CATEGORY, make_runtime
+from tests.services.failing import Failing, Interrupted
 from tests.services.vector_store.oracle import OracleVectorStore
 from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
@@ -102,31 +102,6 @@ def test_deleting_removes_points_objects_and_manifest_of_that_category_alone(
     assert keys(objects) == ["_categories/ab.json", "ab/images/00/00/x.jpg"]
     with pytest.raises(NotFound):
         catalog.delete("a")
-
-
-class Interrupted(Exception):
-    """Stands for a kill: nothing of ours catches it."""
-
-
-class Failing:
-    """A store whose changes are counted, over all stores that share ``left``; the one after the last of them
-    is a kill."""
-
-    def __init__(self, store: Any, left: list[int]) -> None:
-        self._store, self._left = store, left
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-        if name not in ("put", "replace", "delete", "drop", "ensure", "add_vector"):
-            return method
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            if self._left[0] == 0:
-                raise Interrupted
-            self._left[0] -= 1
-            return method(*arguments, **options)
-
-        return call
 
 
 def interrupted(

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.services.search.test_summary import IMAGES, NAME, fill, runtime, unit
-from vitrine.services.artifacts.clusters import ROOT, ClusterRun, Node
+from tests.services.search.test_summary import IMAGES, NAME, fill, runtime, unit, with_two_nodes
+from vitrine.services.artifacts.clusters import ROOT
 from vitrine.services.artifacts.duplicates import DuplicateGroup, DuplicateRun, Member
 from vitrine.services.category.filters import parse_conditions
 from vitrine.services.columns.store import ColumnStore
@@ -95,18 +95,7 @@ def test_hits_have_their_similarity_and_what_is_wanted_of_them(
 
 def test_leaves_of_a_cluster_run_are_grouped_by(runtime: Runtime, columns: ColumnStore) -> None:
     ids = list(fill(runtime))
-    nodes = {
-        id: Node(id, parent, depth, 1, None, (), 0.5, children=children)
-        for id, parent, depth, children in (
-            (ROOT, None, 0, ("root-1", "root-2")),
-            ("root-1", ROOT, 1, ()),
-            ("root-2", ROOT, 1, ()),
-        )
-    }
-    spec = runtime.catalog.get(NAME).encoder()
-    run = ClusterRun("look", "tree", spec.name, spec.revision, nodes, np.ones((3, 64), np.float32), IMAGES)
-    saved = runtime.clusters.save(NAME, run)
-    runtime.clusters.put_in_service(NAME, saved.key)
+    saved = with_two_nodes(runtime)
     node_of = {id: f"root-{1 + number % 2}" for number, id in enumerate(ids)}
     runtime.vectors.set_payload(
         NAME, {id: {saved.key: {"path": [ROOT, node]}} for id, node in node_of.items()}, key="clusters"

@@ -315,8 +315,8 @@ def test_only_scores_by_the_tagger_in_service_count(runtime: Runtime, summary: S
         assert sum(one.count for one in found.histograms[0].bins) == len(valid)
 
 
-def test_nodes_of_a_cluster_run_are_values(runtime: Runtime, summary: Summarise) -> None:
-    images = fill(runtime)
+def with_two_nodes(runtime: Runtime) -> ClusterRun:
+    """Put a run of a root and two leaves in service; which image is where, the caller says."""
     nodes = {
         id: Node(id, parent, depth, 1, None, (), 0.5, children=children)
         for id, parent, depth, children in (
@@ -329,6 +329,12 @@ def test_nodes_of_a_cluster_run_are_values(runtime: Runtime, summary: Summarise)
     run = ClusterRun("look", "tree", spec.name, spec.revision, nodes, np.ones((3, 64), np.float32), IMAGES)
     saved = runtime.clusters.save(NAME, run)
     runtime.clusters.put_in_service(NAME, saved.key)
+    return saved
+
+
+def test_nodes_of_a_cluster_run_are_values(runtime: Runtime, summary: Summarise) -> None:
+    images = fill(runtime)
+    saved = with_two_nodes(runtime)
     ids = list(images)
     for part, node in ((ids[:90], "root-1"), (ids[90:140], "root-2")):
         update = {saved.key: {"path": [ROOT, node], "id": node[-1]}}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.services.failing import Failing, Interrupted
 from tests.services.vector_store.oracle import OracleVectorStore
 from vitrine.services.category.catalog import Catalog
 from vitrine.services.category.changes.entries import Undo
@@ -341,31 +342,6 @@ def test_a_deleted_category_takes_its_bin_and_its_changes_with_it(world: World) 
     assert world.catalog.remains() == []
     world.catalog.delete("c")
     assert list_keys(world.objects, "") == [] and world.catalog.remains() == []
-
-
-class Interrupted(Exception):
-    """Stands for a kill: nothing of ours catches it."""
-
-
-class Failing:
-    """A store whose changes are counted, over all stores that share ``left``; the one after the last of them
-    is a kill."""
-
-    def __init__(self, store: Any, left: list[int]) -> None:
-        self._store, self._left = store, left
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-        if name not in ("put", "delete", "replace", "upsert", "set_payload", "delete_payload"):
-            return method
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            if self._left[0] == 0:
-                raise Interrupted
-            self._left[0] -= 1
-            return method(*arguments, **options)
-
-        return call
 
 
 ACTS: dict[str, Callable[[Editor, World], object]] = {
