@@ -21,6 +21,7 @@ from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.object_store.damage import check_format
 from vitrine.services.object_store.known import Known
 from vitrine.services.read_only import Scratch, is_read_only, read_only_error
+from vitrine.services.sealed import sealed, unsealed
 from vitrine.services.vector_store.base import VectorStore
 
 if TYPE_CHECKING:  # each part of a runtime is imported when it is first used
@@ -386,14 +387,14 @@ def check_data_format(settings: Settings, *, write: bool = True) -> None:
         return  # the categories' manifests say it
     file = settings.data / "vitrine.json"
     try:
-        found = orjson.loads(file.read_bytes()).get("format")
+        found = unsealed(orjson.loads(file.read_bytes()), optional=True)["format"]
     except FileNotFoundError:
         if not any(any((settings.data / name).glob("*")) for name in ("vectors/collections", "objects")):
             if write:
                 _write_format(file)
             return
         found = 1  # versions to 0.4 wrote no such file
-    except (AttributeError, ValueError, IsADirectoryError):
+    except (LookupError, ValueError, IsADirectoryError):
         found = DATA_FORMAT if _has_readable_manifest(settings.data / "objects") else None
         if found and write and file.is_file():
             _write_format(file)
@@ -422,7 +423,7 @@ def _has_readable_manifest(objects: Path) -> bool:
 def _write_format(file: Path) -> None:
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        fresh.write_bytes(orjson.dumps({"format": DATA_FORMAT}))
+        fresh.write_bytes(orjson.dumps(sealed({"format": DATA_FORMAT})))
         fresh.replace(file)
     except OSError as error:
         raise unwritable(file, error) from error

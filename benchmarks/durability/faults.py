@@ -1,4 +1,4 @@
-"""Damage a store in one of some thirty ways, at random places, and see whether `vitrine check` finds it,
+"""Damage a store in one of some forty ways, at random places, and see whether `vitrine check` finds it,
 whether any other category notices, and whether a repair brings everything back.
 
     python benchmarks/durability/faults.py --faults 300 --seed 1
@@ -31,11 +31,13 @@ import numpy as np
 from vitrine.indexer.check import look
 from vitrine.indexer.check.rebuild import rebuild_category
 from vitrine.indexer.check.run import check_categories
+from vitrine.indexer.enrich.scores.scoring import score_images
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.artifacts.maps import CategoryMap
+from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.editor import ImageChanges
-from vitrine.services.domain import Near, Query
+from vitrine.services.domain import Near, Payload, Query
 from vitrine.services.errors import VitrineError
 from vitrine.services.runtime import Runtime, open_runtime
 from vitrine.services.settings import Settings
@@ -50,7 +52,8 @@ def settings(data: Path) -> Settings:
 
 
 def make(data: Path, images: int) -> None:
-    """Fill three categories, with tags, classes, edits, a deleted image, a tagger and a map."""
+    """Fill three categories, with tags, classes, edits, deleted images, a tagger, a map, pairs that are no
+    duplicates and a saved search."""
     import io
 
     from PIL import Image
@@ -78,15 +81,18 @@ def make(data: Path, images: int) -> None:
             runtime.editor.delete(name, ids[-2:])
             made = runtime.maps.save(name, CategoryMap("look", "pca", "colour", "colour-1-64", 3))
             runtime.maps.put_in_service(name, made.key)
+            spec = runtime.catalog.get(name).encoder()
+            weight = np.random.default_rng(5).normal(size=spec.dim).astype(np.float32)
+            runtime.taggers.save(name, [TagHead("red", "by-hand", spec.name, spec.revision, weight, 0.25)])
+            score_images(runtime, name)
+            runtime.duplicates.dismiss(name, [(ids[0], ids[1]), (ids[2], ids[3])])
+            runtime.saved.put(name, "warm", {"text": "red", "limit": 5})
 
 
 def answers(runtime: Runtime, name: str) -> Any:
     """Return what a category answers: all images, searches, facets, pictures, what is in service."""
     hits = runtime.vectors.scroll(name, limit=10_000, with_vectors=("colour",)).hits
-    images = sorted(
-        (hit.id, json.dumps({k: v for k, v in hit.payload.items() if k != "indexed_at"}, sort_keys=True))
-        for hit in hits
-    )
+    images = sorted((hit.id, json.dumps(_told(hit.payload), sort_keys=True)) for hit in hits)
     pick = np.random.default_rng(3)
     found = []
     for _ in range(5):
@@ -98,7 +104,16 @@ def answers(runtime: Runtime, name: str) -> Any:
     pictures = {hit.id: runtime.objects.get(hit.payload["object_key"]) for hit in hits}
     maps = [each.key for each in runtime.maps.in_service(name)]
     bin_ids = sorted(each.hit.id for each in runtime.editor.bin.images(name).images)
-    return images, found, facet, pictures, maps, bin_ids, runtime.catalog.get(name).images
+    taggers = [(head.tag, head.weight.tolist(), head.bias) for head in runtime.taggers.in_service(name)]
+    sayings = sorted(runtime.duplicates.dismissed(name)), runtime.saved.all(name)
+    count = runtime.catalog.get(name).images
+    return images, found, facet, pictures, maps, bin_ids, taggers, sayings, count
+
+
+def _told(payload: Payload) -> Payload:
+    """Return what an image says; its scores as far as a vector that was computed again gives the same."""
+    scores = {tag: round(score, 3) for tag, score in payload.get("scores", {}).items()}
+    return {name: value for name, value in payload.items() if name != "indexed_at"} | {"scores": scores}
 
 
 # The faults
@@ -206,16 +221,18 @@ def miscount(data: Path, pick: Pick) -> None:
 MANIFEST, POINTS = f"_categories/{VICTIM}.json", "points.json"
 FAULTS: dict[str, Callable[[Path, Pick], None]] = {
     "schema harmed": beside("collection.json", empty, garble, cut, zeros),
+    "schema: a bit": beside("collection.json", flip),
     "schema gone": beside("collection.json", gone),
     "schema of other types": write(
         "collection.json", b'{"name": "second", "vectors": [[1, "x"]], "indexes": [2]}'
     ),
-    "pointer harmed": beside("current", empty, garble, zeros),
+    "pointer harmed": beside("current", empty, garble, zeros, flip),
     "pointer gone": beside("current", gone),
     "shard gone": lambda data, pick: (
         [shutil.rmtree(path) for path in _collection(data).glob("gen-*")] and None
     ),
     "count note harmed": beside(POINTS, empty, garble),
+    "count note: a bit": beside(POINTS, flip),
     "count note too high": write(POINTS, b"100000"),
     "closing note harmed": beside("closed.json", empty, garble, flip),
     "log garbled": lambda data, pick: garble(
@@ -236,16 +253,20 @@ FAULTS: dict[str, Callable[[Path, Pick], None]] = {
     "vectors garbled": within("vectors/chunk_*.mmap", garble, zeros, log=False),
     "points lost": lose_points,
     "manifest harmed": on(MANIFEST, empty, garble, cut, zeros),
+    "manifest: a bit": on(MANIFEST, flip),
     "manifest gone": on(MANIFEST, gone),
     "manifest miscounts": miscount,
     "picture gone": on(f"{VICTIM}/images/**/*.png", gone),
     "picture harmed": on(f"{VICTIM}/images/**/*.png", flip, cut, empty, garble),
-    "map pointer harmed": on(f"_maps/{VICTIM}/current.json", empty, garble, cut),
-    "map harmed": on(f"_maps/{VICTIM}/look-1/manifest.json", empty, garble, gone),
+    "map pointer harmed": on(f"_maps/{VICTIM}/current.json", empty, garble, cut, flip),
+    "map harmed": on(f"_maps/{VICTIM}/look-1/manifest.json", empty, garble, gone, flip),
+    "tagger: a bit": on(f"_taggers/{VICTIM}/**/*", flip),
+    "dismissed pairs harmed": on(f"_duplicates/{VICTIM}/dismissed.json", empty, cut, flip),
+    "saved searches harmed": on(f"_saved/{VICTIM}/*", empty, cut, flip),
     "journal harmed": on(f"_journal/{VICTIM}/**/*", flip, cut, empty, garble),
     "journal segment gone": on(f"_journal/{VICTIM}/**/*", gone),
     "bin harmed": on(f"_bin/{VICTIM}/*", flip, cut, empty, garble),
-    "format note harmed": lambda data, pick: (data / "vitrine.json").write_bytes(b"") and None,
+    "format note harmed": lambda data, pick: pick.choice((empty, flip))(data / "vitrine.json", pick),
 }
 
 

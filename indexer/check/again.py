@@ -49,7 +49,9 @@ def index_again(
 
 def _lacking(payload: Payload, said: Payload) -> Payload:
     """Return what indexing did not bring back. What is there may be newer: others edit meanwhile."""
-    return {name: value for name, value in said.items() if name == INDEXED_AT or name not in payload}
+    lacking = {name: value for name, value in said.items() if name == INDEXED_AT or name not in payload}
+    lacking.pop("scores", None)  # those that are not there count no more: a tagger scores that tag
+    return lacking
 
 
 def pictures(runtime: Runtime, category: str, state: Mapping[str, Payload | None]) -> Iterator[str]:
@@ -75,6 +77,7 @@ def _record(runtime: Runtime, key: str, said: Mapping[str, Any]) -> ImageRecord:
         partial(read_picture, runtime.objects, key),
         tags=tuple(said.get("tags", ())),
         fields={name: said[name] for name in SAID if name in said},
+        scores=said.get("scores", {}),
         metadata=dict(said.get("metadata", {})),
         created_at=said.get("created_at"),
     )

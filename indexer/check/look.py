@@ -82,6 +82,7 @@ def look_at(runtime: Runtime, name: str, *, deep: bool, advance: Advance = lambd
     _vectors(runtime, category, look)
     _count(runtime, category, look)
     _artifacts(runtime, category, look)
+    _sayings(runtime, category, look)
     _journal(runtime, category, look)
     _bin(runtime, category, look)
     _leftovers(runtime, category, look)
@@ -293,6 +294,20 @@ def _artifacts(runtime: Runtime, category: Category, look: Look) -> None:
                         error.message,
                         where=[f"{store.prefix}{name}/{entry.key}"],
                     )
+
+
+def _sayings(runtime: Runtime, category: Category, look: Look) -> None:
+    """Read what people said of the category rather than of its images."""
+    name = category.name
+    for what, read in (
+        ("pairs that are no duplicates", runtime.duplicates.dismissed),
+        ("saved searches", runtime.saved.all),
+    ):
+        try:
+            read(name)
+        except StoreDamaged as error:
+            where = [str(error.details["object"])]
+            look.tell("record_damaged", name, f"The {what} cannot be read.", error.message, where=where)
 
 
 def _journal(runtime: Runtime, category: Category, look: Look) -> None:

@@ -29,10 +29,14 @@ power failure undoes, the next run does again."""
 
 @dataclass(frozen=True)
 class Change:
-    """Fields to set on an image, in one step, after the field paths of ``delete`` have gone, in one step."""
+    """Fields to set on an image, in one step, after the field paths of ``delete`` have gone, in one step.
+
+    ``unsaid``: field paths at which something takes the place of what people had said.
+    """
 
     set: Payload = field(default_factory=dict)
     delete: tuple[str, ...] = ()
+    unsaid: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.set or self.delete)
@@ -84,7 +88,9 @@ class PayloadWriter:
         if updates:
             self.runtime.vectors.set_payload(self.category, updates, key=self._key, durable=False)
         lines = (
-            changed_line(id, {self._key: change.set} if self._key else change.set, change.delete)
+            changed_line(
+                id, {self._key: change.set} if self._key else change.set, (*change.delete, *change.unsaid)
+            )
             for id, change in changes.items()
         )
         self.runtime.journal.write(self.category, lines)

@@ -11,7 +11,7 @@ import numpy as np
 from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.category.catalog import Category
-from vitrine.services.category.fields import QUALITY, SAID, read_unit, read_value
+from vitrine.services.category.fields import FROM_TABLE, QUALITY, SAID, read_unit, read_value
 from vitrine.services.category.known_urls import FIELD as URLS
 from vitrine.services.category.known_urls import MAX_URLS
 from vitrine.services.category.payload import clean_name, clean_tags, unite_tags
@@ -20,8 +20,6 @@ from vitrine.services.errors import BadRequest, ImageRefused, VitrineError
 from vitrine.services.images.open import object_key
 from vitrine.services.images.previews import Preview
 from vitrine.services.vector_store.base import check_vectors
-
-SCORED_BY = "manifest"
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,8 @@ def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False)
     """Return the fields to set on an image that is stored already: tags are united, everything else only
     fills gaps, since users may have edited it.
 
-    With ``overwrite`` what is said now wins. Objects come back whole, old keys and new.
+    With ``overwrite`` what is said now wins. Objects come back whole, old keys and new, and scores with the
+    word on who gave them.
 
     >>> said = {"tags": ["red", "new"], "class": "cup", "caption": "A cup"}
     >>> additions({"tags": ["red"], "class": "mug"}, said)
@@ -103,11 +102,12 @@ def additions(old: Mapping[str, Any], said: Payload, *, overwrite: bool = False)
             merged[field] = unite_tags(old.get(field, ()), value)[:MAX_URLS]
         elif field != "tags":
             merged[field] = second.get(field, value)
-    return {
+    new = {
         field: value
         for field, value in merged.items()
         if value != old.get(field, [] if field == "tags" else None)
     }
+    return new | ({"scored_by": merged["scored_by"]} if "scores" in new else {})
 
 
 def without_scores(said: Payload, tags: Collection[str]) -> Payload:
@@ -132,5 +132,5 @@ def _said(record: ImageRecord) -> Payload:
             said[name] = value
     if record.scores:
         scores = {clean_name(tag): read_unit(f"scores.{tag}", score) for tag, score in record.scores.items()}
-        said |= {"scores": scores, "scored_by": dict.fromkeys(scores, SCORED_BY)}
+        said |= {"scores": scores, "scored_by": dict.fromkeys(scores, FROM_TABLE)}
     return said

@@ -18,6 +18,7 @@ from vitrine.services.errors import NotFound
 from vitrine.services.object_store.damage import readable
 from vitrine.services.object_store.edits import edit
 from vitrine.services.object_store.keys import DUPLICATES
+from vitrine.services.sealed import sealed
 
 FIELD = "duplicate_group"
 """The payload field: a group's id; while a run replaces another, a list of both ids."""
@@ -207,7 +208,7 @@ class DuplicateStore(ArtifactStore[DuplicateRun]):
 
         def added(data: bytes | None) -> bytes:
             known = set() if data is None else self._pairs(category, data)
-            return orjson.dumps({"format": FORMAT, "pairs": sorted(known | new)})
+            return _remembered(known | new)
 
         self._known.put(key, edit(self._objects, key, added))
         return len(self.dismissed(category))
@@ -218,7 +219,7 @@ class DuplicateStore(ArtifactStore[DuplicateRun]):
 
         def without(data: bytes | None) -> bytes:
             known = set() if data is None else self._pairs(category, data)
-            return orjson.dumps({"format": FORMAT, "pairs": sorted(known - going)})
+            return _remembered(known - going)
 
         self._known.put(key, edit(self._objects, key, without))
 
@@ -230,6 +231,10 @@ class DuplicateStore(ArtifactStore[DuplicateRun]):
         tree = self._tree(category, key, data)
         with readable(category, key, self._advice):
             return {(one, other) for one, other in tree["pairs"]}
+
+
+def _remembered(pairs: set[Pair]) -> bytes:
+    return orjson.dumps(sealed({"format": FORMAT, "pairs": sorted(pairs)}))
 
 
 def ordered(one: str, other: str) -> Pair:

@@ -5,12 +5,15 @@ service by one write.
     _<kind>/<category>/<key>/manifest.json                the artifact; written last
     _<kind>/<category>/<key>/<random>.safetensors         its arrays, where it has any
 
+Pointers and manifests carry checksums, a manifest that of its arrays as well.
+
 ``look`` is answered from the key ``look-1`` while ``look-2`` is written, and the other way round. Killed at
 any moment, a writer leaves the former or the new one in service, and keys that ``leftovers`` finds.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import threading
@@ -28,12 +31,15 @@ from vitrine.services.object_store.base import ObjectStore, list_keys
 from vitrine.services.object_store.damage import check_format, readable
 from vitrine.services.object_store.edits import edit
 from vitrine.services.object_store.known import Known
+from vitrine.services.sealed import sealed, unsealed
 
 if TYPE_CHECKING:  # most of what is read of an artifact is JSON
     from numpy.typing import NDArray
 
-FORMAT = 2
+FORMAT = 3
 """Of pointers and manifests: raised whenever they hold something else."""
+_UNSEALED = 2
+"""The format of versions to 0.8, without checksums."""
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -55,6 +61,23 @@ class Entry:
 
 
 Entries = dict[str, Entry]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The file that holds the arrays of an artifact. ``sha256``: of its bytes; "" for one of version 0.8 or
+    before."""
+
+    file: str
+    sha256: str = ""
+
+    @classmethod
+    def from_json(cls, tree: Any) -> _Stored | None:
+        """Return what a manifest says of it: nothing, the name alone in those of version 0.8 and before, or
+        both."""
+        if tree is None:
+            return None
+        return cls(tree) if isinstance(tree, str) else cls(**tree)
 
 
 class ArtifactStore(ABC, Generic[T]):
@@ -265,7 +288,7 @@ class ArtifactStore(ABC, Generic[T]):
         def changed(data: bytes | None) -> bytes:
             entries = change({} if data is None else self._entries(category, data))
             in_service = {name: asdict(entries[name]) for name in sorted(entries)}
-            return orjson.dumps({"format": FORMAT, "in_service": in_service})
+            return orjson.dumps(sealed({"format": FORMAT, "in_service": in_service}))
 
         with self._lock:
             pointer = self._pointer(category)
@@ -307,41 +330,45 @@ class ArtifactStore(ABC, Generic[T]):
         with readable(category, self._pointer(category), self._advice):
             return {name: Entry(**entry) for name, entry in tree["in_service"].items()}
 
-    def _read(self, category: str, key: str, data: bytes) -> tuple[T, str | None]:
-        """Return the artifact of a manifest, and what the file with its arrays is called."""
+    def _read(self, category: str, key: str, data: bytes) -> tuple[T, _Stored | None]:
+        """Return the artifact of a manifest, and which file has its arrays."""
         path = self._path(category, key)
         tree = self._tree(category, path, data)
         with readable(category, path, self._advice):
-            stored: str | None = tree.pop("arrays")
+            stored = _Stored.from_json(tree.pop("arrays"))
             return self._decode(tree, self._get_arrays(category, key, stored)), stored
 
-    def _get_arrays(self, category: str, key: str, stored: str | None) -> Arrays:
+    def _get_arrays(self, category: str, key: str, stored: _Stored | None) -> Arrays:
         if stored is None:
             return {}
         from safetensors.numpy import load
 
-        arrays: Arrays = load(self._objects.get(self._path(category, key, stored)))
+        data = self._objects.get(self._path(category, key, stored.file))
+        if stored.sha256 and hashlib.sha256(data).hexdigest() != stored.sha256:
+            raise ValueError("the arrays are not those that were written")
+        arrays: Arrays = load(data)
         return arrays
 
-    def _put_arrays(self, category: str, key: str, arrays: Arrays) -> str | None:
+    def _put_arrays(self, category: str, key: str, arrays: Arrays) -> _Stored | None:
         if not arrays:
             return None
         import numpy as np
         from safetensors.numpy import save
 
-        stored = f"{new_revision()}.safetensors"
         data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-        self._objects.put(self._path(category, key, stored), data)
+        stored = _Stored(f"{new_revision()}.safetensors", hashlib.sha256(data).hexdigest())
+        self._objects.put(self._path(category, key, stored.file), data)
         return stored
 
     def _tree(self, category: str, key: str, data: bytes) -> dict[str, Any]:
         """Return the JSON object that is stored under a key, without its format. ``StoreDamaged``."""
         with readable(category, key, self._advice):
-            tree: dict[str, Any] = orjson.loads(data)
+            tree = orjson.loads(data)
+            tree = unsealed(tree, optional=tree["format"] <= _UNSEALED)
             found = tree.pop("format")
         advice = f"Remove the objects below `{self.prefix}{category}/` and {self.remake}."
         what = f"The object {key!r} of category {category!r}"
-        check_format(found, FORMAT, what, advice, category=category, object=key)
+        check_format(found, FORMAT, what, advice, oldest=_UNSEALED, category=category, object=key)
         return tree
 
     @property
@@ -386,8 +413,9 @@ def free_key(name: str, taken: set[str]) -> str:
     return next(key for number in range(1, len(taken) + 2) if (key := f"{name}-{number}") not in taken)
 
 
-def _manifest(tree: Mapping[str, Any], arrays: str | None) -> bytes:
-    return orjson.dumps({"format": FORMAT, "arrays": arrays, **tree}, option=orjson.OPT_SERIALIZE_NUMPY)
+def _manifest(tree: Mapping[str, Any], arrays: _Stored | None) -> bytes:
+    stored = None if arrays is None else asdict(arrays)
+    return orjson.dumps(sealed({"format": FORMAT, "arrays": stored, **tree}))
 
 
 def now() -> str:

@@ -107,6 +107,8 @@ STANDARD_INDEXES: Mapping[str, IndexKind] = {
 }
 QUALITY = "quality"
 """The payload field, and the tagger whose head fills it instead of a score."""
+FROM_TABLE = "manifest"
+"""What ``scored_by`` says of a score that a table gave."""
 
 
 def read_value(field: Field, value: Any) -> Any:

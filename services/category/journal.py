@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from vitrine.services.category.changes.entries import moment_of, new_name
-from vitrine.services.category.fields import FIELDS, QUALITY
+from vitrine.services.category.fields import FIELDS, FROM_TABLE, QUALITY
 from vitrine.services.errors import NotFound, StoreDamaged
 from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.object_store.damage import check_format, readable
@@ -36,10 +36,11 @@ SEGMENTS_OF_A_LEVEL: Final = 16
 KEPT: Final = frozenset(
     {
         *(each.family or each.name for each in FIELDS if each.set_by in ("people", "edits")),
-        *("source", "filename", "urls", "created_at", "indexed_at"),
+        *("source", "filename", "urls", "created_at", "indexed_at", "scores"),
     }
 )
-"""The fields that no picture tells: what people said, and where and when the picture came from."""
+"""The fields that no picture tells: what people said, and where and when the picture came from; of the scores
+those that a table gave."""
 _FAMILIES: Final = frozenset(each.family for each in FIELDS if each.family)
 _ADVICE: Final = (
     "What it says is still on the images: `vitrine check --repair` writes it again. Where the images are "
@@ -82,9 +83,16 @@ def changed_line(id: str, changes: Mapping[str, Any], gone: Iterable[str] = ()) 
 
 
 def kept(payload: Mapping[str, Any]) -> Payload:
-    """Return those fields of a payload that the journal has; the quality not where a tagger gave it."""
-    fields = KEPT - {QUALITY} if QUALITY in (payload.get("scored_by") or ()) else KEPT
-    return {name: value for name, value in payload.items() if name in fields}
+    """Return those fields of a payload that the journal has; the quality and the scores not where a tagger
+    gave them, or where ``scored_by`` is not among the fields."""
+    scored_by = payload.get("scored_by") or {}
+    found = {name: value for name, value in payload.items() if name in KEPT}
+    if QUALITY in scored_by:
+        found.pop(QUALITY, None)
+    if scores := found.pop("scores", None):
+        scores = {tag: score for tag, score in scores.items() if scored_by.get(tag) == FROM_TABLE}
+        found |= {"scores": scores} if scores else {}
+    return found
 
 
 def digest(said: Mapping[str, Any]) -> bytes:

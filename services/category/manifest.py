@@ -24,9 +24,12 @@ from vitrine.services.domain import (
 from vitrine.services.errors import BadRequest, UnknownVector, remedy
 from vitrine.services.object_store.damage import check_format, readable
 from vitrine.services.object_store.keys import MANIFESTS
+from vitrine.services.sealed import sealed, unsealed
 
-FORMAT = 2
-"""The format of manifests. No other is read."""
+FORMAT = 3
+"""The format of manifests."""
+_UNSEALED = 2
+"""The format of versions 0.5 to 0.8, whose manifests have no checksum."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """What a category can be called."""
 
@@ -116,10 +119,7 @@ def spec_from_json(tree: Mapping[str, Any]) -> EncoderSpec:
 
 def manifest_json(category: Category) -> bytes:
     """Return a manifest as bytes; ``read_manifest`` reads them back."""
-    tree = {"format": FORMAT, **asdict(category)}
-    if category.quantization is None:
-        del tree["quantization"]  # a manifest without it is one that version 0.5 reads as well
-    return orjson.dumps(tree, option=orjson.OPT_INDENT_2)
+    return orjson.dumps(sealed({"format": FORMAT, **asdict(category)}), option=orjson.OPT_INDENT_2)
 
 
 def read_manifest(name: str, data: bytes) -> Category:
@@ -133,9 +133,9 @@ def read_manifest(name: str, data: bytes) -> Category:
     )
     with readable(name, manifest_key(name), advice):
         tree = orjson.loads(data)
-        check_format(
-            tree.pop("format"), FORMAT, f"Category {name!r}", remedy(name, "Index it again"), category=name
-        )
+        tree = unsealed(tree, optional=tree["format"] <= _UNSEALED)
+        found, again = tree.pop("format"), remedy(name, "Index it again")
+        check_format(found, FORMAT, f"Category {name!r}", again, oldest=_UNSEALED, category=name)
         encoders = tuple(spec_from_json(spec) for spec in tree.pop("encoders"))
         promoted = {alias: tuple(names) for alias, names in tree.pop("promoted").items()}
         category = Category(encoders=encoders, promoted=promoted, **tree)

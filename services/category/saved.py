@@ -15,6 +15,7 @@ from vitrine.services.object_store.base import ObjectStore
 from vitrine.services.object_store.damage import check_format, readable
 from vitrine.services.object_store.edits import edit
 from vitrine.services.object_store.keys import SAVED
+from vitrine.services.sealed import sealed, unsealed
 from vitrine.services.values.words import composed
 
 MAX_SAVED = 1_000
@@ -96,14 +97,15 @@ class SavedSearches:
     ) -> None:
         def changed(data: bytes | None) -> bytes:
             found = change({} if data is None else _read(category, data))
-            return orjson.dumps({"format": FORMAT, "saved": [asdict(saved) for saved in found.values()]})
+            saved = [asdict(search) for search in found.values()]
+            return orjson.dumps(sealed({"format": FORMAT, "saved": saved}))
 
         edit(self._objects, _key(category), changed)
 
 
 def _read(category: str, data: bytes) -> dict[str, SavedSearch]:
     with readable(category, _key(category), _ADVICE):
-        tree = orjson.loads(data)
+        tree = unsealed(orjson.loads(data), optional=True)
         check_format(tree["format"], FORMAT, f"The saved searches of {category!r}", _ADVICE)
         return {saved["name"]: SavedSearch(**saved) for saved in tree["saved"]}
 

@@ -30,14 +30,19 @@ def readable(category: str, key: str, advice: str) -> Iterator[None]:
         ) from error
 
 
-def check_format(found: object, expected: int, what: str, advice: str, **details: str) -> None:
-    """Raise ``OtherFormat`` unless ``what`` was written in the format that this version of Vitrine reads.
+def check_format(
+    found: object, latest: int, what: str, advice: str, *, oldest: int | None = None, **details: str
+) -> None:
+    """Raise ``OtherFormat`` unless ``what`` was written in a format that this version of Vitrine reads: from
+    ``oldest`` (None: no other) to ``latest``, which it writes.
 
     ``advice`` says how to go on. ``details``: of the error.
     """
-    if found != expected:
+    first = latest if oldest is None else oldest
+    if found not in range(first, latest + 1):
+        reads = f"format {latest}" if first == latest else f"formats {first} to {latest}"
         raise OtherFormat(
-            f"{what} was written by another version of Vitrine, in format {found}; this one reads format "
-            f"{expected}. {advice}",
+            f"{what} was written by another version of Vitrine, in format {found}; this one reads {reads}. "
+            f"{advice}",
             **details,
         )

@@ -22,7 +22,7 @@ from vitrine.indexer.enrich.metadata.options import JoinOn
 from vitrine.indexer.enrich.metadata.recast import narrower, recast, tighten
 from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.payload_writer import PAGE, Change, PayloadWriter
-from vitrine.indexer.job.payloads import SCORED_BY, additions, without_scores
+from vitrine.indexer.job.payloads import additions, without_scores
 from vitrine.indexer.job.progress import Progress
 from vitrine.indexer.sources.columns import ColumnKinds
 from vitrine.indexer.sources.options import SourceOptions
@@ -30,6 +30,7 @@ from vitrine.indexer.sources.rows import Columns, column_named, split_tags
 from vitrine.indexer.sources.tables import Table, open_table
 from vitrine.services.category.catalog import Category
 from vitrine.services.category.changes.entries import Edits, Record
+from vitrine.services.category.fields import FROM_TABLE
 from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Hit, Payload
 from vitrine.services.errors import BadSource
@@ -235,10 +236,10 @@ def changes(old: Payload, said: Payload, *, overwrite: bool = False) -> Payload:
         new["metadata"] = metadata
     scored_by: Payload = (old | new).get("scored_by") or {}
     scores = said.get("scores", {})
-    scores = {tag: scores[tag] for tag in scores if scored_by.get(tag, SCORED_BY) == SCORED_BY}
+    scores = {tag: scores[tag] for tag in scores if scored_by.get(tag, FROM_TABLE) == FROM_TABLE}
     if any(old.get("scores", {}).get(tag) != score for tag, score in scores.items()):
         new["scores"] = {**old.get("scores", {}), **scores}
-        new["scored_by"] = {**scored_by, **dict.fromkeys(scores, SCORED_BY)}
+        new["scored_by"] = {**scored_by, **dict.fromkeys(scores, FROM_TABLE)}
     # where nobody gave a date it is the moment of indexing
     if "created_at" in said and (overwrite or old.get("created_at") == old.get("indexed_at")):
         new |= {} if _is_at(old.get("created_at"), said["created_at"]) else {"created_at": said["created_at"]}

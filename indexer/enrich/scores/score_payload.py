@@ -8,8 +8,9 @@ from typing import Any
 
 from vitrine.indexer.job.payload_writer import Change
 from vitrine.services.artifacts.taggers import TagHead
-from vitrine.services.category.fields import QUALITY
+from vitrine.services.category.fields import FROM_TABLE, QUALITY
 from vitrine.services.domain import Payload
+from vitrine.services.values.field_paths import field_path
 
 FIELDS = ("scores", "scored_by", QUALITY, "tags", "machine_tags", "rejected_tags")
 """What has to be known of an image before its scores are changed."""
@@ -53,7 +54,7 @@ def rescored(
     payload: Mapping[str, Any], given: Given, lost: Collection[str] = (), proposals: Proposals | None = None
 ) -> Change:
     """Return the change that gives an image these scores and removes its scores for the tags in ``lost``; its
-    other scores stay.
+    other scores stay. What a table had said of these tags counts no more.
 
     A quality that people set is kept. A tag that people gave or rejected is not proposed.
 
@@ -80,10 +81,16 @@ def rescored(
     wanted["machine_tags"] = _proposed(payload, given, lost, proposals or Proposals())
     wanted |= {"scores": scores, "scored_by": scored_by}
     changed = {name: value for name, value in wanted.items() if value != payload.get(name, _EMPTY.get(name))}
+    unsaid = _unsaid(payload, [*(head.tag for head, _ in given), *lost])
     if not scores and not scored_by:
         gone = tuple(name for name in ("scores", "scored_by") if changed.pop(name, None) is not None)
-        return Change(changed, (*delete, *gone))
-    return Change(changed, tuple(delete))
+        return Change(changed, (*delete, *gone), unsaid)
+    return Change(changed, tuple(delete), unsaid)
+
+
+def _unsaid(payload: Mapping[str, Any], tags: Collection[str]) -> tuple[str, ...]:
+    said = payload.get("scored_by", {})
+    return tuple(field_path("scores", tag) for tag in tags if said.get(tag) == FROM_TABLE)
 
 
 _EMPTY: Mapping[str, Any] = {"scores": {}, "scored_by": {}, "machine_tags": []}

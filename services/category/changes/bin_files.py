@@ -13,15 +13,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import orjson
 
 from vitrine.services.domain import Hit
 from vitrine.services.object_store.damage import check_format, readable
+from vitrine.services.sealed import sealed, unsealed
 
 if TYPE_CHECKING:
     from vitrine.services.domain import Embedding
@@ -50,7 +51,7 @@ class Head:
             "emptying": self.emptying,
             "parts": self.parts,
         }
-        return orjson.dumps(tree).ljust(HEAD_BYTES)
+        return orjson.dumps(sealed(tree)).ljust(HEAD_BYTES)
 
 
 class BinFile:
@@ -122,7 +123,7 @@ class BinFile:
 
 
 def _head(data: bytes, key: str) -> Head:
-    tree: Mapping[str, Any] = orjson.loads(data)
+    tree = unsealed(orjson.loads(data), optional=True)
     check_format(tree["format"], FORMAT, f"The object {key!r} of the bin", _ADVICE)
     parts = tuple((int(length), str(digest)) for length, digest in tree["parts"])
     return Head(str(tree["deleted_at"]), int(tree["images"]), bool(tree["emptying"]), parts)

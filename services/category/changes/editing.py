@@ -70,7 +70,8 @@ def take_back(images: Images, record: Record, edits: Edits) -> TakenBack:
             kept[hit.id] = None
         return payload
 
-    outcome = edit(images, record, list(edits.made), Plan(edits.fields, after))
+    fields = tuple({*edits.fields, "scored_by"})  # the journal wants to know whose a score is
+    outcome = edit(images, record, list(edits.made), Plan(fields, after))
     return TakenBack(outcome.done, [*outcome.missing, *kept])
 
 
@@ -111,4 +112,5 @@ def _line(id: str, made: Difference, after: Payload) -> Line:
             said[value.path[0]] = value.after
         else:
             said[value.path[0]] = {**said.get(value.path[0], {}), value.path[1]: value.after}
-    return Line(id, kept(said), tuple(path for path in unset if path[0] in KEPT))
+    by = {"scored_by": after.get("scored_by", {})}
+    return Line(id, kept(said | by), tuple(path for path in unset if path[0] in KEPT))

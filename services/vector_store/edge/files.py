@@ -31,6 +31,7 @@ import orjson
 from vitrine.services.domain import CollectionSchema, IndexKind, Quantization, VectorSpec
 from vitrine.services.errors import BadRequest, StorageFull, StoreDamaged, rebuilt
 from vitrine.services.files import sync
+from vitrine.services.sealed import sealed, unsealed
 
 MEGABYTE = 1 << 20
 _MAX_FOLDER_NAME = 200
@@ -180,7 +181,7 @@ class CollectionFiles:
 
     def write_schema(self, schema: CollectionSchema) -> None:
         """Keep the schema: from the first time on, the collection exists."""
-        write_json(self.folder / "collection.json", schema_plain(schema))
+        write_json(self.folder / "collection.json", sealed(schema_plain(schema)))
         sync(self.folder.parent)
 
     def write_points(self, points: int, *, durable: bool) -> None:
@@ -189,12 +190,18 @@ class CollectionFiles:
         The note may say too few, never too many: it is written after the flush that added points, but durably
         before a delete.
         """
-        write_json(self.folder / "points.json", points, durable=durable)
+        write_json(self.folder / "points.json", sealed({"points": points}), durable=durable)
 
     def read_points(self) -> int:
-        """Return the number of points that must exist; 0 where the note is lost."""
-        points = read_json(self.folder / "points.json")
-        return points if isinstance(points, int) else 0
+        """Return the number of points that must exist; 0 where the note is lost, or not as it was
+        written."""
+        note = read_json(self.folder / "points.json")
+        if isinstance(note, int):  # as versions to 0.8 wrote it
+            return note
+        try:
+            return int(unsealed(note)["points"])
+        except ValueError:
+            return 0
 
     def discard(self) -> Path:
         """Take the whole collection away in one step; the caller removes the folder that is returned."""
@@ -238,7 +245,7 @@ def read_schemas(data: Path) -> tuple[dict[str, CollectionSchema], dict[str, Sto
             continue
         name = unquote(folder.name)
         try:
-            schema = schema_from_plain(read_json(folder / "collection.json"))
+            schema = schema_from_plain(unsealed(read_json(folder / "collection.json"), optional=True))
             if schema.name != name:
                 raise ValueError("it is another collection's")
             schemas[name] = schema

@@ -8,14 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.api.helpers import COLOURS, picture, settings_in
 from vitrine.indexer.check import look
 from vitrine.indexer.check.rebuild import rebuild_category
 from vitrine.indexer.check.run import check_categories
+from vitrine.indexer.enrich.metadata.annotate import annotate
+from vitrine.indexer.enrich.scores.purging import delete_tagger
+from vitrine.indexer.enrich.scores.scoring import score_images
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources.records import ImageRecord
+from vitrine.services.artifacts.taggers import TagHead
 from vitrine.services.category.editor import ImageChanges
 from vitrine.services.domain import Payload
 from vitrine.services.runtime import Runtime, open_runtime
@@ -190,3 +195,38 @@ def test_a_manifest_comes_back_from_its_copy(data: Path) -> None:
         assert codes(runtime) == {"leftover_category": False}
         assert codes(runtime, mend=True)["leftover_category"]
         assert codes(runtime) == {}
+
+
+def test_scores_of_a_table_come_back_unless_a_tagger_took_their_place(data: Path, tmp_path: Path) -> None:
+    def scores(runtime: Runtime) -> dict[str, float]:
+        return dict(said(runtime)["red.png"].get("scores", {}))
+
+    with opened(data) as runtime:
+        record = ImageRecord(
+            "pictures", "red.png", lambda: picture(COLOURS["red"]), scores={"mug": 0.25, "cup": 0.5}
+        )
+        assert index_images([record], runtime, SHOP).updated == 1
+        assert codes(runtime) == {}
+        rebuild_category(runtime, SHOP)
+        assert scores(runtime) == {"mug": 0.25, "cup": 0.5} and codes(runtime) == {}
+        (tmp_path / "scores.csv").write_text("filename,scores.cup\nred.png,0.75\n")
+        noted = annotate(runtime, SHOP, tmp_path / "scores.csv")
+        assert noted.updated == 1
+        assert codes(runtime) == {}
+        rebuild_category(runtime, SHOP)
+        assert scores(runtime) == {"mug": 0.25, "cup": 0.75}
+        runtime.editor.undo(noted.undo.token)
+        assert scores(runtime) == {"mug": 0.25, "cup": 0.5} and codes(runtime) == {}
+
+        spec = runtime.catalog.get(SHOP).encoder()
+        weight = np.ones(spec.dim, np.float32)
+        runtime.taggers.save(SHOP, [TagHead("mug", "by-hand", spec.name, spec.revision, weight, 0.0)])
+        score_images(runtime, SHOP)
+        tagged = scores(runtime)
+        assert tagged["cup"] == 0.5 and tagged["mug"] != 0.25 and codes(runtime) == {}
+        rebuild_category(runtime, SHOP)
+        assert scores(runtime) == pytest.approx(tagged, abs=1e-3) and codes(runtime) == {}
+        delete_tagger(runtime, SHOP, "mug")
+        assert scores(runtime) == {"cup": 0.5} and codes(runtime) == {}
+        rebuild_category(runtime, SHOP)
+        assert scores(runtime) == {"cup": 0.5} and codes(runtime) == {}

@@ -17,7 +17,6 @@ from vitrine.indexer.enrich.clusters.options import TreeOptions
 from vitrine.indexer.enrich.clusters.runs import cluster, fit_tree
 from vitrine.services.category.catalog import Catalog, spec_from_json, spec_to_json
 from vitrine.services.category.fields import STANDARD_INDEXES
-from vitrine.services.category.manifest import manifest_key
 from vitrine.services.domain import CollectionSchema, EncoderSpec, Point, Preprocessing, VectorSpec
 from vitrine.services.encoders.base import check_encoder
 from vitrine.services.errors import (
@@ -58,11 +57,10 @@ def test_a_created_category_is_found_by_other_processes(
     assert vectors.info("shoes").schema.indexes["tags"] == "keyword"
 
 
-def test_quantised_copies_are_part_of_the_manifest_where_there_are_any(
+def test_quantised_copies_are_part_of_the_manifest(
     catalog: Catalog, objects: LocalObjectStore, vectors: OracleVectorStore
 ) -> None:
-    catalog.create("plain", [SPEC])
-    assert b"quantization" not in objects.get(manifest_key("plain"))  # as version 0.5 writes and reads it
+    assert catalog.create("plain", [SPEC]).quantization is None
     catalog.create("large", [SPEC], quantization="int8")
     assert Catalog(objects, vectors).get("large").quantization == "int8"
     assert vectors.info("large").schema.quantization == "int8"

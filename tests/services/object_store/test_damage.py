@@ -60,7 +60,7 @@ def test_what_another_version_wrote_is_refused_with_what_to_do(
     objects: LocalObjectStore, key: str, read: Callable[[LocalObjectStore, str], object]
 ) -> None:
     objects.put(key, b'{"format": 1, "taggers": {}}')
-    with pytest.raises(OtherFormat, match=r"format 1; this one reads format 2\. Remove the objects"):
+    with pytest.raises(OtherFormat, match=r"format 1; this one reads formats 2 to 3\. Remove the objects"):
         read(objects, "a")
 
 
