@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -104,16 +104,33 @@ def _schema(runtime: Runtime, category: Category, look: Look) -> None:
 
 
 def _points(runtime: Runtime, category: Category, look: Look, advance: Advance) -> None:
-    """Read every point, its payload and its vectors; page by page, and one by one where a page is damaged."""
+    """Read every point, its payload and its vectors; page by page, and one by one where a page is damaged.
+
+    ``StoreDamaged`` where only pages are: a list also reads what a later change has taken the place of.
+    """
     store, name = runtime.vectors, category.name
     names = tuple(spec.name for spec in category.encoders if store.info(name).schema.dim(spec.name))
     total, lost, broken = store.count(name), list[str](), list[str]()
-    for page in pages(store, name, size=PAGE):
-        for hit in _read(runtime, name, [hit.id for hit in page], names, lost, broken):
+    refused: StoreDamaged | None = None
+    cursor: str | None = None
+    while True:
+        try:
+            page = store.scroll(name, limit=PAGE, cursor=cursor, with_vectors=names)
+            hits = _sound(page.hits, lost)
+        except StoreDamaged as error:
+            refused = error
+            page = store.scroll(name, limit=PAGE, cursor=cursor, with_payload=False)
+            hits = _read(runtime, name, [hit.id for hit in page.hits], names, lost, broken)
+        for hit in hits:
             look.images += 1
             look.digests[hit.id] = digest(kept(hit.payload))
             look.keys[hit.id] = str(hit.payload.get("object_key", ""))
         advance(look.images, max(total, look.images))
+        cursor = page.cursor
+        if cursor is None:
+            break
+    if refused is not None and not (lost or broken):
+        raise refused
     if lost:
         look.tell(
             "point_damaged",
@@ -140,8 +157,7 @@ def _read(
         return
     try:
         hits = runtime.vectors.retrieve(name, ids, with_vectors=using)
-        yield from (hit for hit in hits if hit is not None and hit.payload.get("sha256"))
-        lost += [hit.id for hit in hits if hit is not None and not hit.payload.get("sha256")]
+        yield from _sound([hit for hit in hits if hit is not None], lost)
         return
     except StoreDamaged:
         if len(ids) > 1:
@@ -156,6 +172,15 @@ def _read(
     broken += ids
     if hit is not None:
         yield hit
+
+
+def _sound(hits: Sequence[Hit], lost: list[str]) -> Iterator[Hit]:
+    """Yield those that have what was stored of them; the ids of the others are put with the ``lost``."""
+    for hit in hits:
+        if hit.payload.get("sha256"):
+            yield hit
+        else:
+            lost.append(hit.id)
 
 
 def _objects(runtime: Runtime, category: Category, look: Look, deep: bool) -> None:

@@ -33,7 +33,13 @@ _BY_TEXT: tuple[tuple[str, type[VitrineError]], ...] = (
     ("failed to parse", BadRequest),
     ("failed to convert", BadRequest),
 )
-_DAMAGE = ("is out of bounds", "offset out of bounds", "failed to decode value", "failed to decompress")
+_DAMAGE = (
+    "is out of bounds",
+    "offset out of bounds",
+    "requested pages",
+    "failed to decode value",
+    "failed to decompress",
+)
 """What the engine says where a file of the shard is not as it was written."""
 
 

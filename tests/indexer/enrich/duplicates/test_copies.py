@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from vitrine.indexer.sources.open import open_source
 from vitrine.services.artifacts.duplicates import FIELD, DuplicateGroup, Member
 from vitrine.services.errors import BadRequest
 from vitrine.services.runtime import Runtime
+from vitrine.services.sealed import sealed, unsealed
 from vitrine.services.search.options import SearchOptions
 from vitrine.services.search.questions import ByVector
 
@@ -147,7 +149,8 @@ def test_groups_of_an_earlier_rule_are_neither_deleted_nor_collapsed(
     find_duplicates(runtime, CATEGORY)
     for name, field in (("current", "note"), ("groups-1/manifest", "rule")):
         path = tmp_path / "data" / "objects" / "_duplicates" / CATEGORY / f"{name}.json"
-        path.write_text(path.read_text().replace(f'"{field}":2', f'"{field}":1'))
+        text = json.dumps(unsealed(json.loads(path.read_text())))
+        path.write_text(json.dumps(sealed(json.loads(text.replace(f'"{field}": 2', f'"{field}": 1')))))
     runtime.duplicates.forget(CATEGORY)
     with pytest.raises(BadRequest, match="find duplicates again"):
         deletable(runtime, CATEGORY)
