@@ -179,6 +179,13 @@ class Near:
 
 
 @dataclass(frozen=True)
+class NearPoint:
+    """Nearest to the vector of a point, which is among the hits unless it is excluded."""
+
+    id: str
+
+
+@dataclass(frozen=True)
 class Recommend:
     """Nearest to 2 mean(positive) - mean(negative) (to mean(positive) without negatives), Qdrant's
     AVERAGE_VECTOR strategy."""
@@ -225,13 +232,13 @@ Fields: TypeAlias = bool | tuple[str, ...] | AllBut
 class Query:
     """One query to a collection.
 
-    ``using`` names the vector for Near and Recommend. ``min_similarity`` keeps hits at or above it, as far as
-    similarities are known (``vitrine.services.vector_store.similarity``). ``exclude``: ids that are left out,
-    such as the query image. ``offset`` and ``limit`` cut a slice of the answer, in which each point occurs
-    once.
+    ``using`` names the vector for Near, NearPoint and Recommend. ``min_similarity`` keeps hits at or above
+    it, as far as similarities are known (``vitrine.services.vector_store.similarity``). ``exclude``: ids that
+    are left out, such as the query image. ``offset`` and ``limit`` cut a slice of the answer, in which each
+    point occurs once.
     """
 
-    ask: Near | Recommend | OrderBy | Random | Fuse
+    ask: Near | NearPoint | Recommend | OrderBy | Random | Fuse
     using: str = ""
     filter: Filter | None = None
     limit: int = 10

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vitrine.services.category.manifest import Category
-from vitrine.services.domain import Embedding, Embeddings, EncoderSpec, Hit
+from vitrine.services.domain import Embedding, Embeddings, EncoderSpec
 from vitrine.services.errors import BadRequest, BadVector, NotFound, UnsupportedQuery
 from vitrine.services.search.questions import Picture, Sent, Stored, Text, Thing, Vectors, Wanted
 from vitrine.services.vector_store.base import VectorStore, check_ids
+from vitrine.services.vector_store.checks import vector_of
 
 if TYPE_CHECKING:  # a search by id needs no pictures and no encoders
     from vitrine.services.encoders.pool import EncoderPool
@@ -55,7 +56,7 @@ class QueryVectors:
         hits = self.vectors.retrieve(
             cat.name, [checked_id(id) for id in ids], with_payload=False, with_vectors=(using,)
         )
-        return [_vector(cat, id, hit, using) for id, hit in zip(ids, hits, strict=True)]
+        return [vector_of(cat.name, id, hit, using) for id, hit in zip(ids, hits, strict=True)]
 
     def _rows(self, cat: Category, name: str, things: list[Thing]) -> Sequence[Embedding] | Embeddings:
         """Return the vectors of things of one kind."""
@@ -118,18 +119,3 @@ def checked_id(id: str) -> str:
     except BadVector as error:
         raise NotFound(f"There is no image {id!r}: ids are UUIDs in lower case.", id=id) from error
     return id
-
-
-def no_image(category: str, id: str) -> NotFound:
-    """Return the error for an image that is not there."""
-    return NotFound(f"There is no image {id} in category {category!r}.", category=category, id=id)
-
-
-def _vector(cat: Category, id: str, hit: Hit | None, using: str) -> Embedding:
-    if hit is None:
-        raise no_image(cat.name, id)
-    if using not in hit.vectors:
-        raise NotFound(
-            f"Image {id} has no vector {using!r} yet: index its category again.", id=id, using=using
-        )
-    return hit.vectors[using]

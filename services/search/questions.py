@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from vitrine.services.category.manifest import Category
-from vitrine.services.domain import Embedding, EncoderSpec, Fuse, Near, Recommend
+from vitrine.services.domain import Embedding, EncoderSpec, Fuse, Near, NearPoint, Recommend
 from vitrine.services.errors import BadRequest, BadVector
 
 
@@ -52,6 +52,8 @@ Example: TypeAlias = "str | bytes | Text | Sent"
 Wanted: TypeAlias = tuple[str, Thing]
 """A named vector, and the thing whose vector of that name is wanted."""
 Vectors: TypeAlias = Mapping[Wanted, "Embedding"]
+Ask: TypeAlias = Near | NearPoint | Recommend | Fuse
+"""What the engine is asked."""
 
 
 class Question(ABC):
@@ -65,9 +67,14 @@ class Question(ABC):
         """Return what the question needs the vectors of. ``BadRequest`` if it cannot be asked."""
         return []
 
+    def needed(self, cat: Category, spec: EncoderSpec) -> list[Wanted]:
+        """Return those of the ``things`` whose vectors the engine of the category cannot look up itself."""
+        return self.things(cat, spec)
+
     @abstractmethod
-    def ask(self, spec: EncoderSpec, vectors: Vectors) -> Near | Recommend | Fuse:
-        """Return what the engine is asked, from the vectors of the question's ``things``."""
+    def ask(self, spec: EncoderSpec, vectors: Vectors) -> Ask:
+        """Return what the engine is asked, from the vectors of the question's ``things``, or of those that
+        are ``needed``."""
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -85,7 +92,7 @@ class LikeOne(Question):
     def things(self, cat: Category, spec: EncoderSpec) -> list[Wanted]:
         return [(spec.name, self.thing)]
 
-    def ask(self, spec: EncoderSpec, vectors: Vectors) -> Near:
+    def ask(self, spec: EncoderSpec, vectors: Vectors) -> Near | NearPoint:
         return Near(vectors[spec.name, self.thing])
 
 
@@ -127,6 +134,12 @@ class ById(LikeOne):
     @property
     def thing(self) -> Stored:
         return Stored(self.id)
+
+    def needed(self, cat: Category, spec: EncoderSpec) -> list[Wanted]:
+        return []
+
+    def ask(self, spec: EncoderSpec, vectors: Vectors) -> Near | NearPoint:
+        return super().ask(spec, vectors) if vectors else NearPoint(self.id)
 
     @property
     def left_out(self) -> tuple[str, ...]:

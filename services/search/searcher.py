@@ -21,19 +21,18 @@ from vitrine.services.domain import (
     Fields,
     Fuse,
     Hit,
-    Near,
+    NearPoint,
     OrderBy,
     Page,
     Query,
     Random,
-    Recommend,
 )
 from vitrine.services.errors import BadRequest
 from vitrine.services.filters.conditions import Filter
 from vitrine.services.search.collapse import collapsed, with_group, without_group
 from vitrine.services.search.options import DEFAULTS, AnyConditions, SearchOptions, SearchResult, check_limit
-from vitrine.services.search.query_vectors import QueryVectors, checked_id, no_image
-from vitrine.services.search.questions import Question, Vectors
+from vitrine.services.search.query_vectors import QueryVectors, checked_id
+from vitrine.services.search.questions import Ask, Question, Vectors
 from vitrine.services.search.score_validity import (
     index_sources,
     is_score,
@@ -42,6 +41,7 @@ from vitrine.services.search.score_validity import (
 )
 from vitrine.services.search.usable_fields import check_indexed
 from vitrine.services.vector_store.base import VectorStore
+from vitrine.services.vector_store.checks import no_image
 from vitrine.services.vector_store.fields import filter_fields
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Searcher:
         """Return the encoder of each search, and what the engine is asked, without ``diversity`` and
         ``collapse``; and the milliseconds that encoding took."""
         specs = [one.question.encoder(cat, one.options.using) for one in searches]
-        things = [one.question.things(cat, spec) for one, spec in zip(searches, specs, strict=True)]
+        things = [one.question.needed(cat, spec) for one, spec in zip(searches, specs, strict=True)]
         vectors, encode_ms = self._query_vectors.find(cat, (each for some in things for each in some))
         queries = [
             self._query(cat, spec, one.question.ask(spec, {each: vectors[each] for each in some}), one)
@@ -206,10 +206,12 @@ class Searcher:
             self.vectors, self.encoders, self.limits, self.budget, self.same_vectors, self.sent
         )
 
-    def _query(self, cat: Category, spec: EncoderSpec, ask: Near | Recommend | Fuse, search: Search) -> Query:
+    def _query(self, cat: Category, spec: EncoderSpec, ask: Ask, search: Search) -> Query:
         """Return what the engine is asked, without ``diversity`` and ``collapse``."""
         options = search.options
         options.check()
+        if isinstance(ask, NearPoint):
+            checked_id(ask.id)
         if isinstance(ask, Fuse) and (options.diversity is not None or options.min_similarity is not None):
             raise BadRequest(
                 "Fused hits have ranks instead of similarities: leave out diversity and min_similarity."

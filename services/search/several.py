@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vitrine.services.category.manifest import Category
-from vitrine.services.domain import EncoderSpec, Fields, Fuse, Hit, Near, Recommend
+from vitrine.services.domain import EncoderSpec, Fields, Hit
 from vitrine.services.errors import (
     BadRequest,
     BadVector,
@@ -23,7 +23,7 @@ from vitrine.services.errors import (
     VitrineError,
 )
 from vitrine.services.search.options import SearchOptions, SearchResult
-from vitrine.services.search.questions import ByVector, Picture, Question, Sent, Text, Vectors
+from vitrine.services.search.questions import Ask, ByVector, Picture, Question, Sent, Text, Vectors
 from vitrine.services.search.searcher import Search, Searcher
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class _Encoded(Question):
     def encoder(self, cat: Category, using: str | None) -> EncoderSpec:
         return self.spec
 
-    def ask(self, spec: EncoderSpec, vectors: Vectors) -> Near | Recommend | Fuse:
+    def ask(self, spec: EncoderSpec, vectors: Vectors) -> Ask:
         return self.question.ask(self.asked_by, self.vectors)
 
     @property

@@ -113,7 +113,8 @@ class VectorStore(Protocol):
 
     def query(self, collection: str, query: Query) -> list[Hit]:
         """Return hits, best first, and by id where similarities are equal. ``UnknownField`` if the filter or
-        order names an unindexed field, ``UnknownVector``, ``BadVector``."""
+        order names an unindexed field, ``UnknownVector``, ``BadVector``, ``NotFound`` if the point that is
+        asked by is not there or lacks the vector."""
         ...
 
     def query_batch(self, collection: str, queries: Sequence[Query]) -> list[list[Hit]]:

@@ -6,7 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from vitrine.services.domain import CollectionSchema, Embedding, Fuse, Near, OrderBy, Query, Random, Recommend
+from vitrine.services.domain import (
+    CollectionSchema,
+    Embedding,
+    Fuse,
+    Hit,
+    Near,
+    NearPoint,
+    OrderBy,
+    Query,
+    Random,
+    Recommend,
+)
 from vitrine.services.errors import BadRequest, BadVector, NotFound
 from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_vectors, dim_of
 from vitrine.services.vector_store.fields import check_filter, check_order
@@ -17,8 +28,6 @@ _SHORTEST: Final = 1e-6
 
 def check_query(schema: CollectionSchema, query: Query) -> None:
     """Raise as ``VectorStore.query`` does unless the collection can answer the query."""
-    import numpy as np
-
     check_limit(query.limit, query.offset)
     check_names(schema, query.with_vectors)
     check_filter(schema, query.filter)
@@ -31,7 +40,12 @@ def check_query(schema: CollectionSchema, query: Query) -> None:
     if isinstance(ask, OrderBy):
         check_order(schema, ask.field)
     elif isinstance(ask, Near):
+        import numpy as np  # a question that has no vector needs none of it
+
         check_vectors(schema, query.using, np.asarray(ask.vector)[None])
+    elif isinstance(ask, NearPoint):
+        dim_of(schema, query.using)
+        check_ids([ask.id])
     elif isinstance(ask, Recommend):
         recommended(schema, query.using, ask)
     elif isinstance(ask, Fuse):
@@ -50,6 +64,25 @@ def check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
     """Raise ``UnknownVector`` if the collection lacks one of the named vectors."""
     for name in names:
         dim_of(schema, name)
+
+
+def no_image(category: str, id: str) -> NotFound:
+    """Return the error for an image that is not there."""
+    return NotFound(f"There is no image {id} in category {category!r}.", category=category, id=id)
+
+
+def vector_of(category: str, id: str, hit: Hit | None, using: str) -> Embedding:
+    """Return the vector of an image that was read. ``NotFound`` if it is not there or lacks the vector."""
+    if hit is None:
+        raise no_image(category, id)
+    if using not in hit.vectors:
+        raise no_vector(id, using)
+    return hit.vectors[using]
+
+
+def no_vector(id: str, using: str) -> NotFound:
+    """Return the error for an image that lacks a vector."""
+    return NotFound(f"Image {id} has no vector {using!r} yet: index its category again.", id=id, using=using)
 
 
 def check_found(collection: str, missing: list[str]) -> None:

@@ -4,13 +4,23 @@ the caller's process."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from vitrine.services.domain import CollectionSchema, Embedding, Fields, Fuse, Hit, Near, OrderBy, Query
-from vitrine.services.errors import StoreDamaged
+from vitrine.services.domain import (
+    CollectionSchema,
+    Embedding,
+    Fields,
+    Fuse,
+    Hit,
+    Near,
+    NearPoint,
+    OrderBy,
+    Query,
+)
 from vitrine.services.filters.conditions import Filter
 from vitrine.services.vector_store.checks import check_names, check_query
 from vitrine.services.vector_store.edge.link.wire import Arrays, Header
+from vitrine.services.vector_store.edge.rounded import unit_rows
 from vitrine.services.vector_store.engine_names import engine_filter, engine_selection
 from vitrine.services.vector_store.fields import check_filter
 from vitrine.services.vector_store.ranked import as_near
@@ -20,8 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Plain = dict[str, Any]
-ROUNDED: Final = 0.01
-"""How far from 1 the length of a stored vector may be; float16 stays within a tenth of it."""
 
 
 def filter_plain(schema: CollectionSchema, filter: Filter | None) -> Plain | None:
@@ -60,6 +68,8 @@ def _question(query: Query) -> tuple[Plain, list[NDArray[np.float32]]]:
     ask = query.ask
     if isinstance(ask, Near):
         return {"ask": "near", "using": [query.using]}, _float32([ask.vector])
+    if isinstance(ask, NearPoint):
+        return {"ask": "near", "using": [query.using], "point": ask.id}, []
     if isinstance(ask, Fuse):
         using = list(ask.vectors)
         return {"ask": "fuse", "using": using, "k": ask.k}, _float32(ask.vectors.values())
@@ -74,25 +84,11 @@ def _float32(vectors: Iterable[Embedding]) -> list[NDArray[np.float32]]:
     return [np.asarray(vector, dtype=np.float32) for vector in vectors]
 
 
-def _unit_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    import numpy as np
-
-    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    sound = np.abs(lengths - 1.0) <= ROUNDED
-    if not sound.all():  # NaN too
-        raise StoreDamaged(
-            f"{int((~sound).sum())} of {len(matrix)} vectors are not as they were stored. "
-            "`vitrine check --repair` computes them again."
-        )
-    matrix /= lengths
-    return matrix
-
-
 def unpack(header: Header, arrays: Arrays) -> list[list[Hit]]:
     """Return the hits by query. Vectors are of unit length again: float16 storage has rounded them."""
     vectors: list[list[dict[str, Embedding]]] = [[{} for _ in answer] for answer in header["answers"]]
     for (index, name, rows), matrix in zip(header["blocks"], arrays, strict=True):
-        for row, vector in zip(rows, _unit_rows(matrix), strict=True):
+        for row, vector in zip(rows, unit_rows(matrix), strict=True):
             vectors[index][row][name] = vector
     payloads = iter(header["texts"])
     return [

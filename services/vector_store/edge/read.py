@@ -9,10 +9,12 @@ from uuid import UUID
 
 from vitrine.services.domain import CollectionSchema
 from vitrine.services.errors import StoreDamaged
+from vitrine.services.vector_store.checks import no_image, no_vector
 from vitrine.services.vector_store.edge.filter import Plain, to_edge
 from vitrine.services.vector_store.edge.lib import edge
 from vitrine.services.vector_store.edge.link.wire import Arrays, Header
 from vitrine.services.vector_store.edge.reach import Reach
+from vitrine.services.vector_store.edge.rounded import unit_rows
 from vitrine.services.vector_store.engine_names import engine_path, payload_json
 from vitrine.services.vector_store.ordered import OrderedListing, Value
 from vitrine.services.vector_store.ranked import Asked, deep, fused, quick
@@ -46,7 +48,7 @@ def answers(
     What a first question to the engine may answer is asked together: queries with the same filter then have
     it evaluated once.
     """
-    searches = [_searches(shard, plain, arrays, reach) for plain, arrays in queries]
+    searches = [_searches(shard, schema, plain, arrays, reach) for plain, arrays in queries]
     firsts = [
         found[0].first() if plain["ask"] == "near" else None
         for (plain, _), found in zip(queries, searches, strict=True)
@@ -80,15 +82,33 @@ def whole(shard: Any, schema: CollectionSchema, plain: Plain, found: list[Found]
     return found
 
 
-def _searches(shard: Any, plain: Plain, arrays: Arrays, reach: Reach) -> list[_Search]:
+def _searches(
+    shard: Any, schema: CollectionSchema, plain: Plain, arrays: Arrays, reach: Reach
+) -> list[_Search]:
     """Return the searches of a query, one by each of its vectors."""
     if plain["ask"] not in ("near", "fuse"):
         return []
     filter = to_edge(plain["filter"], without=tuple(plain["exclude"]))
+    vectors = [_vector_of(shard, schema, plain)] if "point" in plain else arrays
     return [
         _Search(shard, plain, filter, using, vector, reach)
-        for using, vector in zip(plain["using"], arrays, strict=True)
+        for using, vector in zip(plain["using"], vectors, strict=True)
     ]
+
+
+def _vector_of(shard: Any, schema: CollectionSchema, plain: Plain) -> NDArray[np.float32]:
+    """Return the vector of the point that is asked by, (dim,), as it is given to those who read it."""
+    import numpy as np
+
+    id, (using,) = plain["point"], plain["using"]
+    found = shard.retrieve([id], False, [using])
+    if not found:
+        raise no_image(schema.name, id)
+    vectors = found[0].vector or {}
+    if using not in vectors:
+        raise no_vector(id, using)
+    vector: NDArray[np.float32] = unit_rows(np.asarray(vectors[using], dtype=np.float32)[None])[0]
+    return vector
 
 
 def _answer(

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Self, cast
 
@@ -21,6 +22,8 @@ from vitrine.services.domain import (
     Fields,
     Hit,
     IndexKind,
+    Near,
+    NearPoint,
     OrderBy,
     Page,
     Payload,
@@ -46,6 +49,7 @@ from vitrine.services.vector_store.checks import (
     check_limit,
     check_names,
     check_query,
+    vector_of,
 )
 from vitrine.services.vector_store.cursors import decode_cursor, encode_cursor
 from vitrine.services.vector_store.engine_names import (
@@ -346,13 +350,35 @@ class ServerVectorStore:
                 check_query(schema, query)
 
         schema = self._checked(collection, check)
-        asked = [as_near(schema, query) for query in queries]
+        asked = [as_near(schema, query) for query in self._by_vectors(collection, queries)]
         searches = Searches(self._client, collection, self.retrieve)
         with mapped_errors(self._server, collection):
             found = iter(searches.answers([query for query in asked if not isinstance(query.ask, OrderBy)]))
         return [
             self._ordered(schema, query, query.ask) if isinstance(query.ask, OrderBy) else next(found)
             for query in asked
+        ]
+
+    def _by_vectors(self, collection: str, queries: Sequence[Query]) -> list[Query]:
+        """Return the queries, those by a point with its vector."""
+        wanted: defaultdict[str, list[str]] = defaultdict(list)
+        for query in queries:
+            if isinstance(query.ask, NearPoint):
+                wanted[query.using].append(query.ask.id)
+        found = {
+            (using, id): vector_of(collection, id, hit, using)
+            for using, ids in wanted.items()
+            for id, hit in zip(
+                ids,
+                self.retrieve(collection, ids, with_payload=False, with_vectors=(using,)),
+                strict=True,
+            )
+        }
+        return [
+            replace(query, ask=Near(found[query.using, query.ask.id]))
+            if isinstance(query.ask, NearPoint)
+            else query
+            for query in queries
         ]
 
     def retrieve(
