@@ -42,6 +42,7 @@ from vitrine.services.domain import (
     Hit,
     IndexKind,
     Near,
+    NearPoint,
     OrderBy,
     Page,
     Payload,
@@ -54,7 +55,7 @@ from vitrine.services.domain import (
 )
 from vitrine.services.errors import BadRequest, BadVector, NotFound, UnknownVector
 from vitrine.services.filters.conditions import Filter
-from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_points, check_vectors
+from vitrine.services.vector_store.base import MAX_LIMIT, check_ids, check_points, check_vectors, dim_of
 from vitrine.services.vector_store.changes import Changes, Version
 from vitrine.services.vector_store.fields import check_facet, check_filter, check_order
 
@@ -227,7 +228,7 @@ class OracleVectorStore:
     def query(self, collection: str, query: Query) -> list[Hit]:
         opened = self._open(collection)
         _check_query(opened.schema, query)
-        ask = query.ask
+        ask = _by_vector(opened, query)
         candidates = {
             id: stored
             for id, stored in opened.points.items()
@@ -383,6 +384,16 @@ def fused(points: Mapping[str, _Stored], ask: Fuse) -> Scored:
     return order
 
 
+def _by_vector(opened: _Collection, query: Query) -> Near | Recommend | Fuse | OrderBy | Random:
+    """What is asked, by the vector of the point that it is asked by."""
+    if not isinstance(query.ask, NearPoint):
+        return query.ask
+    (stored,) = _existing(opened, [query.ask.id])
+    if query.using not in stored.vectors:
+        raise NotFound("the point lacks the vector")
+    return Near(stored.vectors[query.using])
+
+
 def _ranked(points: Mapping[str, _Stored], query: Query, ask: Near | Recommend | Fuse) -> Scored:
     if isinstance(ask, Fuse):
         return fused(points, ask)
@@ -421,6 +432,9 @@ def _check_query(schema: CollectionSchema, query: Query) -> None:
         check_order(schema, ask.field)
     if isinstance(ask, OrderBy | Random | Fuse) and query.min_similarity is not None:
         raise BadRequest("min_similarity without anything compared")
+    if isinstance(ask, NearPoint):
+        dim_of(schema, query.using)
+        check_ids([ask.id])
     if isinstance(ask, Near):
         check_vectors(schema, query.using, np.asarray(ask.vector)[None])
     if isinstance(ask, Recommend):

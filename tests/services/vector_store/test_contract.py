@@ -25,6 +25,7 @@ from vitrine.services.domain import (
     Hit,
     IndexKind,
     Near,
+    NearPoint,
     OrderBy,
     Page,
     Point,
@@ -800,6 +801,40 @@ def test_near_a_stored_vector_is_that_point(filled: Pair) -> None:
             filled.name, Query(Near(hit.vectors["clip"]), using="clip", limit=500, exclude=(hit.id,))
         )
         assert hit.id not in ids_of(rest) and len(rest) == len(filled.ids) - 1
+
+
+@pytest.mark.parametrize("using", ["clip", "vit"])
+def test_near_a_point_is_near_its_vector(filled: Pair, using: str) -> None:
+    store, name = filled.store, filled.name
+    having = [
+        hit for hit in store.retrieve(name, filled.ids[:8], with_vectors=(using,)) if hit and hit.vectors
+    ]
+    queries = [
+        Query(ask, using, limit=40, offset=offset, exclude=left, min_similarity=least, exact=exact)
+        for hit in having
+        for offset, left, least, exact in ((0, (), None, False), (3, (hit.id,), 0.1, True))
+        for ask in (NearPoint(hit.id), Near(hit.vectors[using]))
+    ]
+    found = store.query_batch(name, [*queries, Query(Random())])
+    assert found[0] and found[:-1:2] == found[1:-1:2]
+    assert [store.query(name, query) for query in queries] == found[:-1]
+
+
+def test_near_a_point_that_cannot_be_asked_by(store: VectorStore, fresh: Name) -> None:
+    name = fresh()
+    first, *_ = put_axes(store, name)
+    store.add_vector(name, VectorSpec("vit", 4))
+    for id, using, wrong in (
+        (uid(999), "clip", NotFound),
+        (first, "vit", NotFound),
+        (first, "dino", UnknownVector),
+        ("no id", "clip", BadVector),
+    ):
+        with pytest.raises(wrong):
+            store.query(name, Query(NearPoint(id), using))
+        with pytest.raises(wrong):
+            store.query_batch(name, [Query(Near(axis(4, 0)), "clip"), Query(NearPoint(id), using)])
+    assert store.query(name, Query(Near(axis(4, 0)), "clip"))
 
 
 def test_exclusion_goes_with_a_filter(filled: Pair) -> None:
