@@ -41,6 +41,14 @@ def create(
     ctx: typer.Context,
     place: PlaceArgument = None,
     category: CategoriesOption = None,
+    snapshots: Annotated[
+        bool,
+        typer.Option(
+            "--snapshots",
+            help="With a Qdrant server: its snapshot of each collection too, as large as the collection, so "
+            "that a server of this version need not build the search index again.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Back up categories with images, vectors, taggers, runs, maps, bin, undo and saved searches, each as it
@@ -54,7 +62,9 @@ def create(
 
     with stores(ctx) as runtime:
         made = open_place(place, runtime.settings, runtime.objects, make=True)
-        report = create_backup(runtime, made, categories=category or (), progress=show_progress())
+        report = create_backup(
+            runtime, made, categories=category or (), snapshots=snapshots, progress=show_progress()
+        )
     _finish(report, as_json=as_json)
 
 

@@ -14,7 +14,9 @@ from vitrine.services.domain import CollectionSchema, VectorSpec
 from vitrine.services.errors import StoreDamaged
 from vitrine.services.object_store.damage import check_format
 
-FORMAT = 1
+FORMAT = 2
+_WITHOUT_SNAPSHOTS = 1
+"""The format of version 0.8."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,24 @@ class StoredObject:
 
 
 @dataclass(frozen=True)
+class StoredSnapshot:
+    """A snapshot of the category's collection, which has its search index. ``engine``: the kind that reads
+    it."""
+
+    sha256: str
+    bytes: int
+    engine: str
+
+
+@dataclass(frozen=True)
 class StoredCategory:
     """A category at one moment.
 
     ``parts``: its points, in order of id; ``late``: those that were changed while they were read, which count
     in place of the same ids in ``parts`` and in earlier ones. The pictures are named by the points.
     ``lacking``: keys of pictures that the category itself had lost. ``manifest``: as it lay in the object
-    store; ``schema``: as the engine had it.
+    store; ``schema``: as the engine had it. ``snapshot``: made afterwards, so that it may hold changes that
+    came after this moment.
     """
 
     name: str
@@ -56,6 +69,7 @@ class StoredCategory:
     late: tuple[StoredPart, ...]
     objects: tuple[StoredObject, ...]
     lacking: tuple[str, ...] = ()
+    snapshot: StoredSnapshot | None = None
 
     @property
     def category(self) -> Category:
@@ -102,7 +116,8 @@ def read_backup(data: bytes, file: str) -> Backup:
     """Return the backup that ``to_bytes`` wrote. ``StoreDamaged`` naming ``file``, ``OtherFormat``."""
     try:
         whole = orjson.loads(data)
-        check_format(whole["format"], FORMAT, f"The backup {file}", "Restore it with that version.")
+        advice = "Restore it with that version."
+        check_format(whole["format"], FORMAT, f"The backup {file}", advice, oldest=_WITHOUT_SNAPSHOTS)
         tree = whole["backup"]
         if _digest(tree) != whole["sha256"]:
             raise ValueError("its content does not have the hash that it names")
@@ -117,7 +132,9 @@ def read_backup(data: bytes, file: str) -> Backup:
 
 
 def _category(tree: dict[str, Any]) -> StoredCategory:
+    snapshot = tree.pop("snapshot", None)
     return StoredCategory(
+        snapshot=None if snapshot is None else StoredSnapshot(**snapshot),
         parts=tuple(StoredPart(**part) for part in tree.pop("parts")),
         late=tuple(StoredPart(**part) for part in tree.pop("late")),
         objects=tuple(StoredObject(**stored) for stored in tree.pop("objects")),

@@ -15,6 +15,7 @@ from vitrine.indexer.backup.pictures import PictureCopier
 from vitrine.indexer.backup.place import Place
 from vitrine.indexer.backup.points import PointsReader
 from vitrine.indexer.backup.report import BackupReport
+from vitrine.indexer.backup.snapshots import add_snapshot
 from vitrine.indexer.backup.walk import files_of
 from vitrine.indexer.job.job import Advance, Job
 from vitrine.indexer.job.progress import Progress
@@ -34,10 +35,15 @@ def create_backup(
     place: Place,
     *,
     categories: Sequence[str] = (),
+    snapshots: bool = False,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> BackupReport:
     """Back up these categories (none named: all), each as it is at one moment, while others search and write.
+
+    ``snapshots``: where vectors are on a Qdrant server, its snapshot of each collection too, so that a server
+    need not build the search index again; it is as large as the collection, and written again whenever
+    something has changed.
 
     What the place has from earlier backups is not copied again. The backup counts once it is complete: until
     then its name is not listed, and a run that is interrupted has only saved the next one work. A category
@@ -62,6 +68,10 @@ def create_backup(
             try:
                 with job.stage(f"Back up {name}", runtime.vectors.count(name)) as advance:
                     taken = _CategoryBackup(runtime, place, name, before, report, advance).take()
+                if taken is not None and snapshots:
+                    former = None if before is None else before.category(name)
+                    with job.stage(f"Snapshot of {name}"):
+                        taken = add_snapshot(runtime.vectors, place, taken, former, report.notes)
             except StoreDamaged as error:
                 if "file" in error.details:  # of the backup itself
                     raise

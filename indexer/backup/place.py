@@ -38,6 +38,16 @@ class Content:
     bytes: int
 
 
+def hash_of(objects: ObjectStore, key: str) -> str:
+    """Return the SHA-256 of an object, which may be larger than memory. ``NotFound``."""
+    digest, start, last = hashlib.sha256(), 0, False
+    while not last:
+        data = objects.get(key, start=start, first=LARGE_BYTES)
+        digest.update(data)
+        start, last = start + len(data), len(data) < LARGE_BYTES
+    return digest.hexdigest()
+
+
 class Place:
     """One place with backups. Thread-safe, but for ``look``. ``name``: as messages call it; ``files`` and
     ``bytes``: how much content was written so far."""
@@ -80,12 +90,16 @@ class Place:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "object"
             objects.get_file(key, file)
-            content = _content_of(file)
-            if not self.has(content.sha256, content.bytes):
-                self._objects.put_file(self._key(content.sha256), file)
-                self._written(content)
-                self.check(content.sha256)
-            return content
+            return self.put_file(file)
+
+    def put_file(self, file: Path) -> Content:
+        """Store the content of a file, which may be larger than memory, as ``put`` does."""
+        content = _content_of(file)
+        if not self.has(content.sha256, content.bytes):
+            self._objects.put_file(self._key(content.sha256), file)
+            self._written(content)
+            self.check(content.sha256)
+        return content
 
     def _written(self, content: Content) -> None:
         with self._mutex:
@@ -105,14 +119,11 @@ class Place:
 
     def check(self, sha256: str) -> None:
         """Read the bytes of a hash, a piece at a time. ``StoreDamaged`` as ``get``."""
-        digest, start = hashlib.sha256(), 0
         try:
-            while data := self._objects.get(self._key(sha256), start=start, first=LARGE_BYTES):
-                digest.update(data)
-                start += len(data)
+            found = hash_of(self._objects, self._key(sha256))
         except NotFound as error:
             raise self._damaged(sha256, "is missing") from error
-        if digest.hexdigest() != sha256:
+        if found != sha256:
             raise self._damaged(sha256, "is damaged")
 
     def copy_out(self, sha256: str, size: int, objects: ObjectStore, key: str, media_type: str) -> None:
@@ -122,13 +133,17 @@ class Place:
             return
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "object"
-            try:
-                self._objects.get_file(self._key(sha256), file)
-            except NotFound as error:
-                raise self._damaged(sha256, "is missing") from error
-            if _content_of(file).sha256 != sha256:
-                raise self._damaged(sha256, "is damaged")
+            self.get_file(sha256, file)
             objects.put_file(key, file)
+
+    def get_file(self, sha256: str, file: Path) -> None:
+        """Copy the bytes of a hash into a new file. ``StoreDamaged`` as ``get``."""
+        try:
+            self._objects.get_file(self._key(sha256), file)
+        except NotFound as error:
+            raise self._damaged(sha256, "is missing") from error
+        if _content_of(file).sha256 != sha256:
+            raise self._damaged(sha256, "is damaged")
 
     def names(self) -> list[str]:
         """Return the names of all backups, the latest last."""

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
+
 from vitrine.indexer.backup.contents import StoredCategory, StoredObject
 from vitrine.indexer.backup.pictures import AT_ONCE
-from vitrine.indexer.backup.place import Place
+from vitrine.indexer.backup.place import Place, hash_of
 from vitrine.indexer.backup.report import BackupReport
+from vitrine.indexer.backup.snapshots import drop_others, load_snapshot
 from vitrine.indexer.backup.walk import objects_of, parts_of, points_of
 from vitrine.indexer.job.job import Job
 from vitrine.indexer.job.progress import Progress
-from vitrine.services.domain import Point
+from vitrine.services.domain import Hit, Point
 from vitrine.services.errors import AlreadyExists, NotFound, StoreDamaged
 from vitrine.services.object_store.keys import media_type_of
 from vitrine.services.runtime import Runtime
 
 _POINTERS = ("current.json",)
 _UPSERTED = 500
+_ROUNDED = 1e-3
+"""How far components of a vector may be apart that engines have rounded, of which one keeps float16."""
 
 
 def restore_backup(
@@ -65,6 +69,8 @@ class _CategoryRestore:
         self._objects, self._vectors, self._catalog = runtime.objects, runtime.vectors, runtime.catalog
         self._place, self._stored, self._job, self._report = place, stored, job, report
         self._lacking = set(stored.lacking)
+        self._compares = stored.snapshot is not None and runtime.vectors.snapshots is not None
+        """What a snapshot brought may be newer than the backup, also where this was interrupted since."""
 
     def run(self) -> None:
         stored = self._stored
@@ -75,6 +81,9 @@ class _CategoryRestore:
     def _fill(self) -> None:
         """Bring pictures before their points, and what names other objects last."""
         name, done = self._stored.name, 0
+        if self._compares and not self._vectors.count(name):
+            with self._job.stage(f"Snapshot of {name}"):
+                load_snapshot(self._vectors, self._place, self._stored, self._report.notes)
         with self._job.stage(f"Restore {name}", self._stored.points) as advance:
             for points in points_of(self._place, self._stored):
                 for start in range(0, len(points), _UPSERTED):
@@ -82,6 +91,8 @@ class _CategoryRestore:
                     self._bring(some)
                     done += len(some)
                     advance(done, self._stored.points)
+        if self._vectors.count(name) > self._stored.points:
+            drop_others(self._vectors, self._place, self._stored)
         with self._job.stage(f"Objects of {name}", len(self._stored.objects)) as advance:
             ordered = sorted(self._stored.objects, key=lambda stored: stored.key.endswith(_POINTERS))
             for number, stored in enumerate(ordered, 1):
@@ -96,12 +107,19 @@ class _CategoryRestore:
             )
 
     def _bring(self, points: Sequence[Point]) -> None:
-        """Store points that are not there yet, their pictures before them."""
-        found = self._vectors.retrieve(self._stored.name, [point.id for point in points], with_payload=False)
-        new = [point for point, hit in zip(points, found, strict=True) if hit is None]
+        """Store points that are not there yet, or are otherwise in the snapshot, their pictures before
+        them."""
+        using = tuple(vector.name for vector in self._stored.collection.vectors) if self._compares else ()
+        found = self._vectors.retrieve(
+            self._stored.name,
+            [point.id for point in points],
+            with_payload=self._compares,
+            with_vectors=using,
+        )
+        new = [point for point, hit in zip(points, found, strict=True) if not self._is_as(point, hit)]
         pictures = [
             StoredObject(key, point.payload["sha256"], point.payload.get("bytes", 0), "")
-            for point in new
+            for point in (points if self._compares else new)
             if (key := point.payload.get("object_key")) and key not in self._lacking
         ]
         with ThreadPoolExecutor(AT_ONCE, "pictures") as pool:
@@ -110,10 +128,23 @@ class _CategoryRestore:
         if new:
             self._vectors.upsert(self._stored.name, new)
 
+    def _is_as(self, point: Point, hit: Hit | None) -> bool:
+        """Return whether a point is there as the backup has it."""
+        if hit is None or not self._compares:
+            return hit is not None
+        return (
+            hit.payload == point.payload
+            and hit.vectors.keys() == point.vectors.keys()
+            and all(
+                np.allclose(hit.vectors[name], vector, rtol=0, atol=_ROUNDED)
+                for name, vector in point.vectors.items()
+            )
+        )
+
     def _copy(self, key: str, sha256: str, size: int) -> None:
         """Store an object, unless it is there."""
         try:
-            if hashlib.sha256(self._objects.get(key)).hexdigest() == sha256:
+            if hash_of(self._objects, key) == sha256:
                 return
         except NotFound:
             pass

@@ -10,7 +10,15 @@ from vitrine.indexer.backup.contents import Backup, StoredCategory
 from vitrine.indexer.backup.pictures import AT_ONCE
 from vitrine.indexer.backup.place import BACKUPS, Place
 from vitrine.indexer.backup.report import Fault, PruneReport, VerifyReport
-from vitrine.indexer.backup.walk import File, files_of, objects_of, parts_of, payloads_of, pictures_of
+from vitrine.indexer.backup.walk import (
+    File,
+    files_of,
+    objects_of,
+    parts_of,
+    payloads_of,
+    pictures_of,
+    snapshot_of,
+)
 from vitrine.indexer.job.progress import Progress, Tally
 from vitrine.services.errors import BadRequest, StoreDamaged
 
@@ -92,6 +100,7 @@ def _files(place: Place, backup: Backup) -> Iterator[File]:
     for category in backup.categories:
         yield from parts_of(category)
         yield from objects_of(category)
+        yield from snapshot_of(category)
         yield from _pictures(place, category)
 
 

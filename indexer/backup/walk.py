@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import merge
 
 from vitrine.indexer.backup.contents import Backup, StoredCategory, StoredPart
 from vitrine.indexer.backup.part import Part, PartPayloads, unpack, unpack_payloads
@@ -27,6 +28,7 @@ def files_of(place: Place, backup: Backup) -> Iterator[File]:
     for category in backup.categories:
         yield from parts_of(category)
         yield from objects_of(category)
+        yield from snapshot_of(category)
         for part in (*category.parts, *category.late):
             yield from pictures_of(category, payloads_of(place, part))
 
@@ -41,6 +43,13 @@ def objects_of(category: StoredCategory) -> Iterator[File]:
     """Yield the files with the other objects of a category."""
     for stored in category.objects:
         yield File(stored.sha256, stored.bytes, stored.key)
+
+
+def snapshot_of(category: StoredCategory) -> Iterator[File]:
+    """Yield the file with the snapshot of a category's collection, if there is one."""
+    if category.snapshot is not None:
+        held = f"the snapshot of category {category.name}"
+        yield File(category.snapshot.sha256, category.snapshot.bytes, held)
 
 
 def pictures_of(category: StoredCategory, part: PartPayloads) -> Iterator[File]:
@@ -78,6 +87,16 @@ def points_of(place: Place, category: StoredCategory) -> Iterator[list[Point]]:
         yield [point for point in whole(place, part).points if point.id not in decided]
     for number, part in enumerate(category.late):
         yield [point for point in whole(place, part).points if decided[point.id] == number]
+
+
+def ids_of(place: Place, category: StoredCategory) -> Iterator[str]:
+    """Yield the ids of a category's points as they were at the end, in order."""
+    decided: dict[str, bool] = {}
+    for part in category.late:
+        found = payloads_of(place, part)
+        decided |= dict.fromkeys(found.ids, True) | dict.fromkeys(found.gone, False)
+    early = (id for part in category.parts for id in payloads_of(place, part).ids if id not in decided)
+    return merge(early, sorted(id for id, is_there in decided.items() if is_there))
 
 
 def _unreadable(place: Place, part: StoredPart) -> StoreDamaged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from vitrine.services.domain import (
@@ -33,6 +34,25 @@ MAX_LIMIT = 10_000
 """No single query or page returns more hits than this; deeper reading goes by cursor."""
 
 
+class Snapshots(Protocol):
+    """Whole collections as one file each, with their search index; only an engine of the same kind reads
+    it."""
+
+    def engine(self) -> str:
+        """Return the kind of engine. ``Unavailable``."""
+        ...
+
+    def save(self, collection: str, file: Path) -> None:
+        """Write a snapshot of a collection into a new file. What others write meanwhile may be in it or not.
+        ``NotFound``, ``Unavailable``; ``BadRequest`` where there can be none."""
+        ...
+
+    def load(self, collection: str, file: Path) -> None:
+        """Put a snapshot in place of a collection. ``Unavailable``, ``BadRequest`` where it cannot be
+        read."""
+        ...
+
+
 class VectorStore(Protocol):
     """Collections of points, on any engine. Thread-safe. Writes are durable when they return.
 
@@ -40,6 +60,11 @@ class VectorStore(Protocol):
     Raises, everywhere: ``NotFound`` (no such collection), ``Unavailable``, ``StoreLocked``, ``StoreDamaged``,
     ``StorageFull``.
     """
+
+    @property
+    def snapshots(self) -> Snapshots | None:
+        """What makes and reads snapshots of its collections; None where the engine has none."""
+        ...
 
     def ensure(self, schema: CollectionSchema) -> None:
         """Create the collection, or add what it lacks of the schema; never removes. ``BadVector`` if a

@@ -12,14 +12,19 @@ Answer = tuple[int, bytes, str]
 """Status, body and media type."""
 
 
-@contextmanager
-def serving(answer: Callable[[str, str], Answer]) -> Iterator[str]:
+def serving(answer: Callable[[str, str], Answer]) -> AbstractContextManager[str]:
     """A server that answers each request by ``answer(method, path)``; yields its URL."""
+    return receiving(lambda method, path, body: answer(method, path))
+
+
+@contextmanager
+def receiving(answer: Callable[[str, str, bytes], Answer]) -> Iterator[str]:
+    """A server that answers each request by ``answer(method, path, body)``; yields its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def reply(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, body, media_type = answer(self.command, self.path)
+            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, body, media_type = answer(self.command, self.path, sent)
             self.send_response(status)
             self.send_header("Content-Type", media_type)
             self.send_header("Content-Length", str(len(body)))

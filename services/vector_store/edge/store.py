@@ -110,6 +110,11 @@ class EdgeVectorStore:
         self._mutex = threading.Lock()
         self._listed: _Listed | None = None
 
+    @property
+    def snapshots(self) -> None:
+        """The embedded engine makes none."""
+        return None
+
     def start(self) -> None:
         """Connect to the engine now instead of at the first call; one that is started gets ready
         meanwhile."""

@@ -66,6 +66,7 @@ from vitrine.services.vector_store.server.errors import mapped_errors
 from vitrine.services.vector_store.server.listing import Listing
 from vitrine.services.vector_store.server.quantized import quantized
 from vitrine.services.vector_store.server.search import Searches, floats, hit, to_selection, to_server
+from vitrine.services.vector_store.server.snapshots import ServerSnapshots
 
 BATCH_POINTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
@@ -106,9 +107,11 @@ class ServerVectorStore:
         server: str = "QDRANT_URL",
         shard_number: int = 1,
         replication_factor: int = 1,
+        snapshots: ServerSnapshots | None = None,
     ) -> None:
         """Serve from ``client``; ``server`` is its name in messages. The store owns the client: ``close``
-        closes it."""
+        closes it. ``snapshots``: of the server, where it is one alone."""
+        self._snapshots = snapshots
         self._client = client
         self._server = server
         self._shards = shard_number
@@ -136,7 +139,18 @@ class ServerVectorStore:
         clients = [node.client(api_key=api_key, timeout=timeout) for node in found]
         names = [node.name for node in found]
         client = cast(QdrantClient, AnyNode(clients, names)) if len(clients) > 1 else clients[0]
-        return cls(client, server=", ".join(names), shard_number=shards, replication_factor=replicas)
+        alone = ServerSnapshots(clients[0].http.client.host, api_key, names[0]) if len(clients) == 1 else None
+        return cls(
+            client,
+            server=", ".join(names),
+            shard_number=shards,
+            replication_factor=replicas,
+            snapshots=alone,
+        )
+
+    @property
+    def snapshots(self) -> ServerSnapshots | None:
+        return self._snapshots
 
     # Collections
     # --------------------------------------------------------------------------------------------------------

@@ -152,6 +152,10 @@ class OracleVectorStore:
     def warm(self, collection: str) -> None:
         pass
 
+    @property
+    def snapshots(self) -> None:
+        return None
+
     def set_quantization(self, collection: str, quantization: Quantization | None) -> None:
         opened = self._open(collection)
         opened.schema = replace(opened.schema, quantization=quantization)

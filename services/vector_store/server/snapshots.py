@@ -1,0 +1,116 @@
+"""Snapshots of the collections of one Qdrant server, by its REST API: files that hold a collection with its
+search index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from vitrine.services.errors import BadRequest, NotFound, StoreDamaged, Unavailable
+
+_PIECE: Final = 1 << 20
+_PATIENCE: Final = httpx.Timeout(30, read=6 * 3600, write=600)
+"""Seconds. A server answers when it has packed, or unpacked, the whole collection."""
+
+
+@dataclass(frozen=True)
+class ServerSnapshots:
+    """Makes and reads them. ``url``: of the server's REST API; ``name``: as messages call the server."""
+
+    url: str
+    api_key: str | None
+    name: str
+
+    def engine(self) -> str:
+        """Return the kind of engine that reads what ``save`` writes: a server of the same minor version.
+        ``Unavailable``."""
+        major, minor, *_ = str(self._json("GET", "/")["version"]).split(".")
+        return f"qdrant {major}.{minor}"
+
+    def save(self, collection: str, file: Path) -> None:
+        """Write a snapshot of a collection into a new file; nothing of it stays on the server. What others
+        write meanwhile may be in it or not.
+
+        ``NotFound``, ``Unavailable``; ``BadRequest`` where parts of the collection are on other nodes, of
+        which the snapshot would know nothing; ``StoreDamaged`` where other bytes arrive than were sent.
+        """
+        at = f"/collections/{quote(collection, safe='')}"
+        if self._json("GET", f"{at}/cluster")["result"]["remote_shards"]:
+            raise BadRequest(
+                f"Parts of collection {collection!r} are on other nodes than {self.name}: a snapshot holds "
+                "those of one node.",
+                collection=collection,
+            )
+        made = self._json("POST", f"{at}/snapshots", params={"wait": "true"})["result"]
+        snapshot = f"{at}/snapshots/{quote(made['name'], safe='')}"
+        try:
+            found = self._download(snapshot, file)
+        finally:
+            self._json("DELETE", snapshot, params={"wait": "true"})
+        if made.get("checksum") not in (None, found):
+            raise StoreDamaged(
+                f"The snapshot of collection {collection!r} arrived otherwise than {self.name} sent it: "
+                "try again.",
+                collection=collection,
+            )
+
+    def load(self, collection: str, file: Path) -> None:
+        """Put a snapshot in place of a collection, or make it of one. ``Unavailable``, ``BadRequest`` where
+        the server cannot read it."""
+        with file.open("rb") as opened:
+            checksum = hashlib.file_digest(opened, "sha256").hexdigest()
+            opened.seek(0)
+            self._json(
+                "POST",
+                f"/collections/{quote(collection, safe='')}/snapshots/upload",
+                params={"priority": "snapshot", "wait": "true", "checksum": checksum},
+                files={"snapshot": (f"{collection}.snapshot", opened)},
+            )
+
+    def _download(self, path: str, file: Path) -> str:
+        """Write what is at a path into a new file, and return its SHA-256."""
+        digest = hashlib.sha256()
+        with self._client() as client, client.stream("GET", path) as answer, file.open("xb") as written:
+            self._check(answer)
+            for piece in answer.iter_bytes(_PIECE):
+                digest.update(piece)
+                written.write(piece)
+        return digest.hexdigest()
+
+    def _json(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, files: Any = None
+    ) -> dict[str, Any]:
+        with self._client() as client:
+            answer = client.request(method, path, params=params, files=files)
+            self._check(answer)
+            found: dict[str, Any] = answer.json()
+            return found
+
+    @contextmanager
+    def _client(self) -> Iterator[httpx.Client]:
+        headers = {"api-key": self.api_key} if self.api_key else {}
+        try:
+            with httpx.Client(
+                base_url=self.url, headers=headers, timeout=_PATIENCE, trust_env=False
+            ) as client:
+                yield client
+        except (httpx.HTTPError, ValueError) as error:
+            raise Unavailable(
+                f"Qdrant at {self.name} does not answer: {error}. Is it running?", server=self.name
+            ) from error
+
+    def _check(self, answer: httpx.Response) -> None:
+        if answer.is_success:
+            return
+        text = answer.read().decode("utf-8", "replace")[:500]
+        kind = {400: BadRequest, 404: NotFound}.get(answer.status_code, Unavailable)
+        raise kind(
+            f"Qdrant at {self.name} refused a snapshot ({answer.status_code}): {text}", server=self.name
+        )
