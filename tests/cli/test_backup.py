@@ -34,7 +34,7 @@ def test_restored_into_another_folder_it_answers_alike(shop: Path, backups: Path
         ("category", "show", "shop", "--json"),
     ]
     before = there(*questions[0]).json
-    questions += [("search", "-c", "shop", "--id", hit["id"], "--json") for hit in before["hits"]]
+    questions += [("search", "-c", "shop", "--id", hit["id"], "--json") for hit in before["hits"][::4]]
     for asked in questions:
         theirs, ours = there(*asked).json, here(*asked).json
         for answer in (theirs, ours):

@@ -194,6 +194,21 @@ def test_an_index_can_come_later(store: VectorStore, fresh: Name) -> None:
     assert store.info(name).schema.indexes == {"class": "keyword"}
 
 
+def test_a_snapshot_brings_a_collection_back(store: VectorStore, fresh: Name, tmp_path: Path) -> None:
+    if store.snapshots is None:
+        pytest.skip("only a Qdrant server makes snapshots: run with --qdrant-url")
+    name = fresh()
+    ids = put_axes(store, name)
+    store.snapshots.save(name, tmp_path / "snapshot")
+    before = store.scroll(name, with_vectors=("clip",)).hits
+    store.set_payload(name, {ids[0]: {"class": "new"}})
+    store.delete(name, ids[1:2])
+    store.snapshots.load(name, tmp_path / "snapshot")
+    found = store.scroll(name, with_vectors=("clip",)).hits
+    assert [(hit.id, hit.payload) for hit in found] == [(hit.id, hit.payload) for hit in before]
+    assert ids_of(store.query(name, Query(NearPoint(ids[1]), "clip", limit=1))) == [ids[1]]
+
+
 @pytest.mark.parametrize("form", ["int8", "turbo4"])
 def test_quantised_copies_are_a_setting_that_changes_no_answer(
     store: VectorStore, fresh: Name, form: Quantization

@@ -68,10 +68,11 @@ def test_a_category_quantises_its_encoder(tmp_path: Path, monkeypatch: pytest.Mo
     added = run("index", "add", pictures, "-c", "shop", "--create", "--encoder", "demo", "--json")
     assert added.json["added"] == PICTURES
     assert run("encoder", "quantize", "nothing").code == 1
-    refused = run("encoder", "quantize", "shop", "--json").json
-    assert refused["images"] == PICTURES and refused["kept"] == refused["equal"]
-    kept = run("encoder", "quantize", "shop", "--keep", "--json").json
-    assert kept["kept"] and kept["recall"] == refused["recall"] > 0.5
+    kept = run("encoder", "quantize", "shop", "--json").json
+    assert (kept["images"], kept["kept"]) == (PICTURES, kept["equal"]) and kept["recall"] > 0.5
+    if not kept["equal"]:  # which depends on the machine's arithmetic
+        again = run("encoder", "quantize", "shop", "--keep", "--json").json
+        assert again["kept"] and again["recall"] == kept["recall"]
     assert 0.9 < kept["cosine_min"] <= kept["cosine_mean"] <= 1.00001
     small, plain = (loaded(tmp_path / "data", precision) for precision in ("int8", "float32"))
     assert (small.precision, plain.precision) == ("int8", "float32")

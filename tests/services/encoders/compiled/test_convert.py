@@ -32,7 +32,7 @@ def load(folder: Path, cache: Path | None, **options: Any) -> Any:
 def test_a_model_is_converted_once_and_again_where_its_copy_is_damaged(
     tmp_path: Path, photos: Photos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, kept = write_model("mobilevit", tmp_path / "model"), tmp_path / "cache"
+    folder, kept = write_model("poolformer", tmp_path / "model"), tmp_path / "cache"
     made = []
     original = by_transformers.load_transformers
     monkeypatch.setattr(
@@ -57,7 +57,7 @@ def test_a_model_is_converted_once_and_again_where_its_copy_is_damaged(
 
 
 def test_what_other_versions_converted_is_converted_again_where_torch_is(tmp_path: Path) -> None:
-    folder, kept = write_model("mobilevit", tmp_path / "model"), tmp_path / "cache"
+    folder, kept = write_model("poolformer", tmp_path / "model"), tmp_path / "cache"
     load(folder, kept)
     (note,) = kept.glob("converted/*/converted.json")
     known = json.loads(note.read_text())
@@ -69,7 +69,7 @@ def test_what_other_versions_converted_is_converted_again_where_torch_is(tmp_pat
 def test_what_does_not_convert_runs_in_torch_and_is_not_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = write_model("mobilevit", tmp_path / "model")
+    folder = write_model("poolformer", tmp_path / "model")
     monkeypatch.setattr(convert, "_EQUAL", 1.1)
     assert isinstance(load(folder, tmp_path / "cache"), TorchEncoder)
     assert "runs in torch" in caplog.text and "other vectors" in caplog.text

@@ -125,7 +125,7 @@ def test_a_model_that_only_torch_knows_is_served_by_what_was_converted_where_tor
     from vitrine.services.encoders.load import EncoderLoader
     from vitrine.services.encoders.reference import EncoderReference
 
-    folder, cache = write_model("mobilevit", tmp_path / "model"), tmp_path / "cache"
+    folder, cache = write_model("poolformer", tmp_path / "model"), tmp_path / "cache"
     words = served(folder, images, tmp_path, cache)
     assert "ModelUnavailable" in words and "'vitrine[train]'" in words and "cache/runtime" in words
 
