@@ -84,6 +84,7 @@ def image(shop_data: Path) -> str:
         ["images", "facets", "tags", "-c", "shop"],
         ["images", "show", "IMAGE", "-c", "shop"],
         ["search", "-c", "shop", "--where", "width.gte=1"],
+        ["search", "-c", "shop", "--id", "IMAGE"],
     ],
     ids=" ".join,
 )
@@ -119,7 +120,6 @@ def test_the_engine_starts_without_arrays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["search", "-c", "shop", "--id", "IMAGE"],
         ["doctor"],
         ["export", "table", "-c", "shop", "--to", "OUT"],
     ],
