@@ -42,12 +42,13 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class StoredSnapshot:
-    """A snapshot of the category's collection, which has its search index. ``engine``: the kind that reads
-    it."""
+    """A snapshot of the category's collection. ``engine``: the kind that reads it; ``indexed``: how many
+    vectors were in the search index when it was made."""
 
     sha256: str
     bytes: int
     engine: str
+    indexed: int
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def create_backup(
                 if taken is not None and snapshots:
                     former = None if before is None else before.category(name)
                     with job.stage(f"Snapshot of {name}"):
-                        taken = add_snapshot(runtime.vectors, place, taken, former, report.notes)
+                        taken = add_snapshot(runtime, place, taken, former, report.notes)
             except StoreDamaged as error:
                 if "file" in error.details:  # of the backup itself
                     raise

@@ -66,6 +66,7 @@ class _CategoryRestore:
     def __init__(
         self, runtime: Runtime, place: Place, stored: StoredCategory, job: Job, report: BackupReport
     ) -> None:
+        self._runtime = runtime
         self._objects, self._vectors, self._catalog = runtime.objects, runtime.vectors, runtime.catalog
         self._place, self._stored, self._job, self._report = place, stored, job, report
         self._lacking = set(stored.lacking)
@@ -83,7 +84,7 @@ class _CategoryRestore:
         name, done = self._stored.name, 0
         if self._compares and not self._vectors.count(name):
             with self._job.stage(f"Snapshot of {name}"):
-                load_snapshot(self._vectors, self._place, self._stored, self._report.notes)
+                load_snapshot(self._runtime, self._place, self._stored, self._report.notes)
         with self._job.stage(f"Restore {name}", self._stored.points) as advance:
             for points in points_of(self._place, self._stored):
                 for start in range(0, len(points), _UPSERTED):

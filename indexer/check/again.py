@@ -13,11 +13,12 @@ from vitrine.indexer.job.report import IndexReport
 from vitrine.indexer.sources.objects import read_picture
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.category.changes.entries import batched
-from vitrine.services.category.fields import SAID
+from vitrine.services.category.fields import FROM_TABLE, SAID
 from vitrine.services.category.journal import changed_line
 from vitrine.services.domain import Payload
 from vitrine.services.images.open import point_id
 from vitrine.services.runtime import Runtime
+from vitrine.services.values.field_paths import field_path
 
 _WRITTEN = 1_000
 INDEXED_AT = "indexed_at"
@@ -40,18 +41,30 @@ def index_again(
     for part in batched(ids, _WRITTEN):
         with runtime.catalog.writing(category):
             hits = runtime.vectors.retrieve(category, part)
-            updates = {hit.id: _lacking(hit.payload, state[hit.id] or {}) for hit in hits if hit is not None}
+            there = [(hit.id, hit.payload, state[hit.id] or {}) for hit in hits if hit is not None]
+            updates = {id: _lacking(payload, said) for id, payload, said in there}
+            unsaid = {id: _unsaid(payload, said) for id, payload, said in there}
             if updates:
                 runtime.vectors.set_payload(category, updates)
-                runtime.journal.write(category, [changed_line(id, said) for id, said in updates.items()])
+                lines = [changed_line(id, said, unsaid[id]) for id, said in updates.items()]
+                runtime.journal.write(category, lines)
     return report
 
 
 def _lacking(payload: Payload, said: Payload) -> Payload:
     """Return what indexing did not bring back. What is there may be newer: others edit meanwhile."""
     lacking = {name: value for name, value in said.items() if name == INDEXED_AT or name not in payload}
-    lacking.pop("scores", None)  # those that are not there count no more: a tagger scores that tag
+    lacking.pop("scores", None)  # see _unsaid
     return lacking
+
+
+def _unsaid(payload: Payload, said: Payload) -> tuple[str, ...]:
+    """Return the paths of scores that a table gave and that indexing did not bring back: a tagger scores
+    these tags."""
+    scored_by = payload.get("scored_by", {})
+    return tuple(
+        field_path("scores", tag) for tag in said.get("scores", ()) if scored_by.get(tag) != FROM_TABLE
+    )
 
 
 def pictures(runtime: Runtime, category: str, state: Mapping[str, Payload | None]) -> Iterator[str]:

@@ -130,7 +130,7 @@ def _points(runtime: Runtime, category: Category, look: Look, advance: Advance) 
         if cursor is None:
             break
     if refused is not None and not (lost or broken):
-        raise refused
+        raise StoreDamaged("Lists of its images cannot be read, though each of them can.") from refused
     if lost:
         look.tell(
             "point_damaged",
@@ -331,7 +331,7 @@ def _sayings(runtime: Runtime, category: Category, look: Look) -> None:
         try:
             read(name)
         except StoreDamaged as error:
-            where = [str(error.details["object"])]
+            where = [str(error.details.get("object", ""))]
             look.tell("record_damaged", name, f"The {what} cannot be read.", error.message, where=where)
 
 

@@ -422,7 +422,7 @@ class _Run:
             vectors.set_payload(name, plan.changes)
         # not as whole: of an image that is indexed again the journal has what its picture does not tell
         said = [*((id, plan.payloads[id]) for id in plan.points), *plan.changes.items()]
-        self.runtime.journal.write(name, [changed_line(id, its) for id, its in said])
+        self.runtime.journal.write(name, [changed_line(id, its, plan.unsaid.get(id, ())) for id, its in said])
 
     def _follows_twin(self, item: Item) -> bool:
         """Return whether an image is refused or skipped because the one with the same bytes before it was."""

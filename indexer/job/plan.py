@@ -13,13 +13,17 @@ from vitrine.services.domain import Embedding, IndexKind, Payload
 
 
 class BatchPlan:
-    """What a batch writes: whole new points, and new fields and vectors of points that are stored already."""
+    """What a batch writes: whole new points, and new fields and vectors of points that are stored already.
+
+    ``unsaid``, by id: field paths at which these take the place of what people had said.
+    """
 
     def __init__(self, category: str, stored: dict[str, Payload], overwrite: bool = False) -> None:
         self.payloads = dict(stored)
         self.points: list[str] = []
         self.vectors: dict[str, dict[str, Embedding]] = {}
         self.changes: dict[str, Payload] = {}
+        self.unsaid: dict[str, tuple[str, ...]] = {}
         self._category = category
         self._overwrite = overwrite
         self._firsts: dict[str, Item] = {}
@@ -44,8 +48,10 @@ class BatchPlan:
             self.changes[item.id] = {**self.changes.get(item.id, {}), **changes}
         return "updated" if item.vectors or (changes and item.id not in self.points) else "known"
 
-    def set(self, id: str, fields: Payload) -> None:
-        """Set more fields on an image of the plan."""
+    def set(self, id: str, fields: Payload, unsaid: tuple[str, ...] = ()) -> None:
+        """Set more fields on an image of the plan. ``unsaid``: see there."""
+        if unsaid:
+            self.unsaid[id] = (*self.unsaid.get(id, ()), *unsaid)
         if fields:
             self.payloads[id] = {**self.payloads[id], **fields}
             if id not in self.points:

@@ -106,7 +106,14 @@ class SavedSearches:
 def _read(category: str, data: bytes) -> dict[str, SavedSearch]:
     with readable(category, _key(category), _ADVICE):
         tree = unsealed(orjson.loads(data), optional=True)
-        check_format(tree["format"], FORMAT, f"The saved searches of {category!r}", _ADVICE)
+        check_format(
+            tree["format"],
+            FORMAT,
+            f"The saved searches of {category!r}",
+            _ADVICE,
+            category=category,
+            object=_key(category),
+        )
         return {saved["name"]: SavedSearch(**saved) for saved in tree["saved"]}
 
 

@@ -48,7 +48,8 @@ class NewImageScorer:
                 continue
             rows = rounded_scores(heads, np.stack([plan.vectors[id][using] for id in ids]))
             for id, row in zip(ids, rows, strict=True):
-                plan.set(id, rescored(plan.payloads[id], list(zip(heads.heads, row, strict=True))).set)
+                change = rescored(plan.payloads[id], list(zip(heads.heads, row, strict=True)))
+                plan.set(id, change.set, change.unsaid)
 
     def _refresh(self) -> None:
         heads = self._taggers.in_service(self._category.name)

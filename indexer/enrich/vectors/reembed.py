@@ -23,6 +23,7 @@ from vitrine.indexer.job.search_index import build_search_index
 from vitrine.indexer.job.stored_images import FIELDS, StoredImage, embed_stored
 from vitrine.indexer.job.workers import MAX_BATCH_BYTES, WRITE_SECONDS, in_batches, in_order, open_pool
 from vitrine.indexer.sources.records import ADOPTED
+from vitrine.services.category.journal import changed_line
 from vitrine.services.category.read_all import pages
 from vitrine.services.domain import Embedding, Hit
 from vitrine.services.filters.conditions import Filter, HasVector
@@ -226,6 +227,7 @@ class VectorFiller:
         runtime.catalog.ensure_indexes(category, plan.kinds)
         if plan.changes:
             runtime.vectors.set_payload(category, plan.changes)
+        runtime.journal.write(category, [changed_line(id, {}, paths) for id, paths in plan.unsaid.items()])
 
     def _update(self, rows: dict[str, Embedding]) -> None:
         self._job.runtime.vectors.update_vectors(

@@ -112,5 +112,7 @@ def _line(id: str, made: Difference, after: Payload) -> Line:
             said[value.path[0]] = value.after
         else:
             said[value.path[0]] = {**said.get(value.path[0], {}), value.path[1]: value.after}
-    by = {"scored_by": after.get("scored_by", {})}
-    return Line(id, kept(said | by), tuple(path for path in unset if path[0] in KEPT))
+    people = kept(said | {"scored_by": after.get("scored_by", {})})
+    unset += [(name,) for name in said if name not in people and name != "scores"]  # a tagger's by now
+    unset += [("scores", tag) for tag in said.get("scores", ()) if tag not in people.get("scores", ())]
+    return Line(id, people, tuple(path for path in unset if path[0] in KEPT))

@@ -382,7 +382,8 @@ class Engine:
             with engine_errors(name):
                 answer = self._read(op, name, header, arrays)
         except VitrineError as error:
-            if error.code == "store_damaged":
+            # one vector that is damaged says nothing of the others
+            if error.code == "store_damaged" and "using" not in error.details:
                 self._faulty.add(name)  # some of it may still be read; whoever asks for its state is told
                 self._forget(name, error)
             reply.fail(error)

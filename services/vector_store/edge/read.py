@@ -107,7 +107,15 @@ def _vector_of(shard: Any, schema: CollectionSchema, plain: Plain) -> NDArray[np
     vectors = found[0].vector or {}
     if using not in vectors:
         raise no_vector(id, using)
-    vector: NDArray[np.float32] = unit_rows(np.asarray(vectors[using], dtype=np.float32)[None])[0]
+    try:
+        vector: NDArray[np.float32] = unit_rows(np.asarray(vectors[using], dtype=np.float32)[None])[0]
+    except StoreDamaged as error:
+        raise StoreDamaged(
+            f"The vector {using!r} of image {id} is not as it was stored. `vitrine check --repair` computes "
+            "it again.",
+            id=id,
+            using=using,
+        ) from error
     return vector
 
 

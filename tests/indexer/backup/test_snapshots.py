@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +34,7 @@ class StubServer:
 
     def __init__(self) -> None:
         self.client = QdrantClient(":memory:")
-        self.version, self.remote, self.refuses = "1.20.3", 0, False
+        self.version, self.peers, self.refuses, self.corrupts = "1.20.3", 1, False, False
         self.made: dict[str, bytes] = {}
         self.loaded = 0
 
@@ -40,9 +42,16 @@ class StubServer:
         parts, query = urlsplit(path).path.strip("/").split("/"), parse_qs(urlsplit(path).query)
         if parts == [""]:
             return said({"version": self.version})
+        if parts == ["cluster"]:
+            peers = {str(number): {} for number in range(self.peers)}
+            return said(
+                {
+                    "result": {"status": "enabled", "peers": peers}
+                    if self.peers > 1
+                    else {"status": "disabled"}
+                }
+            )
         collection, what = parts[1], parts[2:]
-        if what == ["cluster"]:
-            return said({"result": {"remote_shards": [{}] * self.remote}})
         if what == ["snapshots"]:
             data = self.packed(collection)
             self.made["one 1.snapshot"] = data
@@ -59,7 +68,8 @@ class StubServer:
         if method == "DELETE":
             del self.made[what[1].replace("%20", " ")]
             return said({"result": True})
-        return 200, self.made[what[1].replace("%20", " ")], "application/octet-stream"
+        sent = self.made[what[1].replace("%20", " ")]
+        return 200, sent[:-1] if self.corrupts else sent, "application/octet-stream"
 
     def packed(self, collection: str) -> bytes:
         points, _ = self.client.scroll(collection, limit=1_000, with_vectors=True)
@@ -138,9 +148,12 @@ def test_what_is_in_the_snapshot_and_not_in_the_backup_is_put_right(
         assert same(before, whole(restored))
 
 
-@pytest.mark.parametrize("how", ["another version", "it refuses", "a damaged file", "the embedded engine"])
+@pytest.mark.parametrize(
+    "how",
+    ["another version", "it refuses", "one of several", "a damaged file", "no space", "the embedded engine"],
+)
 def test_without_a_snapshot_that_can_be_read_the_points_are_written(
-    served: Runtime, backups: Place, tmp_path: Path, empty: Runtime, how: str
+    served: Runtime, backups: Place, tmp_path: Path, empty: Runtime, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create_backup(served, backups, snapshots=True)
     other = StubServer()
@@ -150,6 +163,10 @@ def test_without_a_snapshot_that_can_be_read_the_points_are_written(
     if how == "a damaged file":
         (tmp_path / "snapshots" / backups.file(snapshot.sha256)).write_bytes(b"other")
         assert [fault.file for fault in verify_backups(backups).faults] == [backups.file(snapshot.sha256)]
+    if how == "no space":
+        monkeypatch.setattr(Place, "get_file", lambda *_: raising(OSError(errno.ENOSPC, "No space left")))
+    if how == "one of several":
+        other.peers = 2
     with on(other, served, tmp_path / "second") as restored:
         target = empty if how == "the embedded engine" else restored
         report = restore_backup(target, backups)
@@ -178,10 +195,52 @@ def test_a_snapshot_is_made_again_only_where_something_has_changed(
 
 
 def test_where_no_snapshot_can_be_made_the_report_says_so(
-    runtime: Runtime, place: Place, served: Runtime, backups: Place, stub: StubServer
+    runtime: Runtime,
+    place: Place,
+    served: Runtime,
+    backups: Place,
+    stub: StubServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stub.remote = 1
-    (note,) = create_backup(served, backups, snapshots=True).notes
-    assert "other nodes" in note and backups.read().categories[0].snapshot is None
-    (note,) = create_backup(runtime, place, snapshots=True).notes
-    assert "Qdrant server" in note
+    def note() -> str:
+        made = create_backup(served, backups, snapshots=True)
+        assert made.status == "complete" and backups.read().categories[0].snapshot is None
+        (told,) = made.notes
+        return told
+
+    stub.peers = 3
+    assert "one of 3 nodes" in note()
+    stub.peers, stub.version = 1, "dev"
+    assert "no Qdrant server" in note()
+    stub.version, stub.corrupts = "1.20.3", True
+    assert "arrived otherwise" in note() and stub.made == {}
+    stub.corrupts = False
+    with monkeypatch.context() as full:
+        full.setattr(ServerSnapshots, "_download", lambda *_: raising(OSError(errno.ENOSPC, "No space left")))
+        assert "o space left" in note()
+    assert not list(served.settings.data.glob(".snapshot-*"))
+    (told,) = create_backup(runtime, place, snapshots=True).notes
+    assert "Qdrant server" in told
+
+
+def raising(error: Exception) -> None:
+    raise error
+
+
+def test_a_restore_that_was_interrupted_after_its_snapshot_is_put_right_by_the_next(
+    served: Runtime, backups: Place, tmp_path: Path, stub: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, packed = whole(served), stub.packed
+
+    def later(collection: str) -> bytes:
+        served.editor.change(CATEGORY, [id_of(1)], ImageChanges(add_tags=("later",)))
+        return packed(collection)
+
+    monkeypatch.setattr(stub, "packed", later)
+    create_backup(served, backups, snapshots=True)
+    other, stop = StubServer(), threading.Event()
+    with on(other, served, tmp_path / "second") as restored:
+        monkeypatch.setattr(other, "unpack", lambda *given: (StubServer.unpack(other, *given), stop.set()))
+        assert restore_backup(restored, backups, stop=stop).interrupted and other.loaded == 1
+        assert restore_backup(restored, backups).error is None and other.loaded == 1
+        assert same(before, whole(restored))

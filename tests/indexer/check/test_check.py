@@ -18,6 +18,7 @@ from vitrine.indexer.check.run import check_categories
 from vitrine.indexer.enrich.metadata.annotate import annotate
 from vitrine.indexer.enrich.scores.purging import delete_tagger
 from vitrine.indexer.enrich.scores.scoring import score_images
+from vitrine.indexer.enrich.vectors.reembed import fill_category
 from vitrine.indexer.ingest.pipeline import index_images
 from vitrine.indexer.sources.records import ImageRecord
 from vitrine.services.artifacts.taggers import TagHead
@@ -221,6 +222,8 @@ def test_scores_of_a_table_come_back_unless_a_tagger_took_their_place(data: Path
         spec = runtime.catalog.get(SHOP).encoder()
         weight = np.ones(spec.dim, np.float32)
         runtime.taggers.save(SHOP, [TagHead("mug", "by-hand", spec.name, spec.revision, weight, 0.0)])
+        rebuild_category(runtime, SHOP)  # with a tagger in service by which nothing was scored yet
+        assert scores(runtime)["mug"] != 0.25 and codes(runtime) == {}
         score_images(runtime, SHOP)
         tagged = scores(runtime)
         assert tagged["cup"] == 0.5 and tagged["mug"] != 0.25 and codes(runtime) == {}
@@ -230,3 +233,42 @@ def test_scores_of_a_table_come_back_unless_a_tagger_took_their_place(data: Path
         assert scores(runtime) == {"cup": 0.5} and codes(runtime) == {}
         rebuild_category(runtime, SHOP)
         assert scores(runtime) == {"cup": 0.5} and codes(runtime) == {}
+
+
+def test_a_score_by_a_tagger_on_a_vector_that_is_filled_takes_the_place_of_a_table_s(
+    data: Path,
+) -> None:
+    with opened(data) as runtime:
+        record = ImageRecord("pictures", "red.png", lambda: picture(COLOURS["red"]), scores={"mug": 0.25})
+        index_images([record], runtime, SHOP)
+        runtime.add_encoder(SHOP, "second=vitrine/colour")
+        spec = runtime.catalog.get(SHOP).encoder("second")
+        weight = np.ones(spec.dim, np.float32)
+        runtime.taggers.save(SHOP, [TagHead("mug", "by-hand", spec.name, spec.revision, weight, 0.0)])
+        fill_category(runtime, SHOP)
+        assert said(runtime)["red.png"]["scored_by"]["mug"] != "manifest" and codes(runtime) == {}
+
+
+def test_a_quality_that_people_gave_and_took_back_is_the_tagger_s_again(data: Path) -> None:
+    with opened(data) as runtime:
+        spec = runtime.catalog.get(SHOP).encoder()
+        weight = np.ones(spec.dim, np.float32)
+        runtime.taggers.save(SHOP, [TagHead("quality", "by-hand", spec.name, spec.revision, weight, 0.0)])
+        score_images(runtime, SHOP)
+        given = said(runtime)["red.png"]["quality"]
+        undo = runtime.editor.change(SHOP, [of(runtime, "red")], ImageChanges(quality=0.2)).undo
+        assert undo is not None and said(runtime)["red.png"]["quality"] == 0.2 and codes(runtime) == {}
+        runtime.editor.undo(undo.token)
+        assert said(runtime)["red.png"]["quality"] == given and codes(runtime) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format":7,"saved":[]}', b'{"format":1,"saved":[{}]}'])
+def test_what_people_said_of_a_category_is_read(data: Path, content: bytes) -> None:
+    with opened(data) as runtime:
+        runtime.objects.put(f"_saved/{SHOP}/searches.json", content)
+        runtime.objects.put(f"_duplicates/{SHOP}/dismissed.json", content)
+        report = check_categories(runtime)
+        assert [(each.code, each.where) for each in report.findings] == [
+            ("record_damaged", [f"_duplicates/{SHOP}/dismissed.json"]),
+            ("record_damaged", [f"_saved/{SHOP}/searches.json"]),
+        ]

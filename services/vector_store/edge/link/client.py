@@ -24,7 +24,7 @@ from vitrine.services.vector_store.edge.link.start import Starting, reason
 from vitrine.services.vector_store.edge.link.wire import Arrays, Header, receive, send
 
 T = TypeVar("T")
-PROTOCOL: Final = 2
+PROTOCOL: Final = 3
 """What crosses between program and engine. Programs of another version are told so, not misunderstood."""
 _ONCE: Final = frozenset({"drop", "optimize"})
 """Not asked again of another engine: what was dropped is gone, and indexing may be what the engine died

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.services.vector_store.edge_points import SCHEMA, point_id, points, unit_vectors
-from vitrine.services.domain import Near, Point, Query
-from vitrine.services.errors import BadRequest, BadVector, Unavailable, UnknownField
+from tests.services.vector_store.edge_points import DIM, SCHEMA, point_id, points, unit_vectors
+from vitrine.services.domain import Near, NearPoint, Point, Query
+from vitrine.services.errors import BadRequest, BadVector, StoreDamaged, Unavailable, UnknownField
 from vitrine.services.filters.conditions import (
     Filter,
     HasId,
@@ -90,6 +90,23 @@ def test_refusals_leave_the_store_usable(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(Unavailable, match="closed"):
         store.count("cats")
+
+
+def test_a_damaged_vector_is_told_and_the_collection_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EdgeVectorStore(tmp_path)
+    store.ensure(SCHEMA)
+    store.upsert("cats", points(0, 5))
+    with monkeypatch.context() as unchecked:
+        unchecked.setattr("vitrine.services.vector_store.edge.store.check_vectors", lambda *_: None)
+        store.update_vectors("cats", [point_id(2)], "clip", np.zeros((1, DIM), np.float32))
+    for _ in range(2):
+        with pytest.raises(StoreDamaged, match="check --repair"):
+            store.query("cats", Query(NearPoint(point_id(2)), "clip"))
+        assert store.info("cats").status == "green"
+        assert store.query("cats", Query(NearPoint(point_id(1)), "clip", limit=1))[0].id == point_id(1)
+    store.close()
 
 
 def test_many_callers_at_once(tmp_path: Path) -> None:
