@@ -31,7 +31,13 @@ import psutil
 from benchmarks.photos import make_photos, numbered
 from vitrine.services.images.open import content_hash, point_id
 
-RUN = "import sys; sys.argv[0] = 'vitrine'; from vitrine.cli.main import main; main()"
+RUN = """
+import faulthandler, sys
+faulthandler.dump_traceback_later(50)  # where one stands that takes too long
+sys.argv[0] = "vitrine"
+from vitrine.cli.main import main
+main()
+"""
 NOTEBOOK = """
 import random, sys, uuid
 import vitrine
@@ -155,11 +161,21 @@ class Drill:
             started = time.monotonic()
             code = self.start(name, "index", "add", str(folder), "-c", "shop").wait()
             self.seen[f"command ended with {code}"] += 1
-            self.seen["slow"] += time.monotonic() - started > STUCK_S
+            self.took(f"command {name}, which ended with {code}", started)
             if code == 0:
                 with self.mutex:
                     self.images.update(self.ids(folder))
                 return
+
+    def took(self, what: str, started: float) -> None:
+        """Note what took so long that somebody must have waited for one who is gone; the log of a command has
+        where it stood."""
+        seconds = time.monotonic() - started
+        if seconds > STUCK_S:
+            self.seen["slow"] += 1
+            self.seen[f"slow: {what}, {seconds:.0f} s"] += 1
+            for log in self.work.glob("*.log"):
+                print(f"== {log.name}", *log.read_text().splitlines()[-60:], sep="\n", file=sys.stderr)
 
     def upload(self) -> None:
         data = self.next_picture()
@@ -178,7 +194,7 @@ class Drill:
             taken = False
         except OSError:
             taken = False
-        self.seen["slow"] += time.monotonic() - started > STUCK_S
+        self.took("upload", started)
         if taken:
             self.seen["uploads"] += 1
             with self.mutex:
