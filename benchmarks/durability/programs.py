@@ -99,10 +99,13 @@ class Drill:
             time.sleep(self.args.every)
             self.kill_one()
         self.over = True
-        for name in ("serve", "notebook", "job"):
-            self.running[name].send_signal(signal.SIGINT)
-        for thread in threads:
-            thread.join(2 * STUCK_S)
+        last = time.monotonic() + 2 * STUCK_S
+        while any(thread.is_alive() for thread in threads) and time.monotonic() < last:
+            for name in ("serve", "notebook", "job"):  # again: one may just have been started anew
+                self.running[name].send_signal(signal.SIGINT)
+            threads[0].join(5)
+            for thread in threads:
+                thread.join(0.1)
         stuck = sum(thread.is_alive() for thread in threads)
         for line in (self.work / "job.log").read_text().splitlines():
             if line.startswith("Error"):
