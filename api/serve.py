@@ -49,8 +49,9 @@ def serve(settings: Settings, *, started: Callable[[str], None] = print) -> None
             timeout_graceful_shutdown=_GRACE_SECONDS,
             ws="none",
         )
-        with warming_up(runtime), _signals_end_the_server(), jobs_run_in_background(jobs):
-            _Server(config, bound, app.state.ending).run()
+        server = _Server(config, bound, app.state.ending)
+        with warming_up(runtime), _ended_by_signals(server), jobs_run_in_background(jobs):
+            server.run()
 
 
 class _Server(uvicorn.Server):
@@ -73,20 +74,22 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def _signals_end_the_server() -> Iterator[None]:
-    """Ignore signals until the stores are closed. Uvicorn raises the signal that ended it once more, for
-    handlers that stood before its own. SIGTERM's would kill the process before the stores are closed: until
-    then, none of them does anything."""
+def _ended_by_signals(server: _Server) -> Iterator[None]:
+    """Have signals end the server, and nothing else, until the stores are closed.
+
+    One may come before uvicorn has handlers of its own. And it raises the signal that ended it once more, for
+    the handlers that stood before: SIGTERM's would kill the process before the stores are closed.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(number: int, frame: object) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _ignore(number: int, frame: object) -> None:
-    """Do nothing: the server has ended already."""

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.api.helpers import COLOURS, picture
+from tests.program import start_python
 from tests.served import ROOT, SERVE, served
 
 
@@ -52,6 +53,37 @@ def test_a_collection_is_made_filled_searched_and_survives_a_stop(
     assert process.wait(60) == 0
     with served(folder) as (_, url), httpx.Client(base_url=url, timeout=60) as client:
         assert client.get("/v1/categories/colours").json()["images"] == len(COLOURS)
+
+
+EARLY = """
+import os, sys
+from contextlib import contextmanager
+from pathlib import Path
+from vitrine.api import serve
+from vitrine.services.settings import Settings
+
+jobs_run = serve.jobs_run_in_background
+
+@contextmanager
+def jobs_run_and_a_signal_comes(jobs):
+    with jobs_run(jobs):
+        os.kill(os.getpid(), int(sys.argv[2]))
+        yield
+
+serve.jobs_run_in_background = jobs_run_and_a_signal_comes
+serve.serve(Settings(data=Path(sys.argv[1]), port=0, offline=True, min_free_mb=0, _env_file=None))
+print("closed")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_while_it_starts_ends_it(tmp_path: Path, number: signal.Signals) -> None:
+    process = start_python("-c", EARLY, tmp_path / "data", int(number))
+    try:
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0 and said.endswith("closed\n")
 
 
 def cut_off_at_the_limit(url: str) -> None:
