@@ -13,8 +13,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
+from qdrant_client import QdrantClient
 
 from vitrine.services.errors import BadRequest, NotFound, StoreDamaged, Unavailable, VitrineError
+from vitrine.services.vector_store.server.check import peers_of, version_of
 
 _PIECE: Final = 1 << 20
 _PATIENCE: Final = httpx.Timeout(60)
@@ -25,9 +27,9 @@ _log = logging.getLogger("vitrine.qdrant")
 
 @dataclass(frozen=True)
 class ServerSnapshots:
-    """Makes and reads them. ``url``: of the server's REST API; ``name``: as messages call the server."""
+    """Makes and reads them. ``name``: as messages call the server."""
 
-    url: str
+    client: QdrantClient
     api_key: str | None
     name: str
 
@@ -35,7 +37,7 @@ class ServerSnapshots:
         """Return the kind of engine that reads what ``save`` writes: a server of the same minor version.
         ``Unavailable``."""
         with self._understood():
-            major, minor, *_ = str(self._json("GET", "/")["version"]).split(".")
+            major, minor, *_ = version_of(self.client).split(".")
             return f"qdrant {major}.{minor}"
 
     def save(self, collection: str, file: Path) -> None:
@@ -81,13 +83,15 @@ class ServerSnapshots:
 
     def _check_alone(self, collection: str) -> None:
         """Raise ``BadRequest`` where the server is one node of several: a snapshot holds the parts of one."""
-        with self._understood():
-            cluster = self._json("GET", "/cluster")["result"]
-            peers = len(cluster.get("peers") or ()) if cluster["status"] == "enabled" else 1
-        if peers > 1:
+        peers = peers_of(self.client)
+        if peers is None:
+            raise Unavailable(
+                f"Qdrant at {self.name} does not say of which nodes it consists.", server=self.name
+            )
+        if len(peers) > 1:
             raise BadRequest(
-                f"{self.name} is one of {peers} nodes: a snapshot holds the parts of a collection that one "
-                "of them has.",
+                f"{self.name} is one of {len(peers)} nodes: a snapshot holds the parts of a collection that "
+                "one of them has.",
                 collection=collection,
             )
 
@@ -135,7 +139,9 @@ class ServerSnapshots:
     def _client(self, patience: httpx.Timeout) -> Iterator[httpx.Client]:
         headers = {"api-key": self.api_key} if self.api_key else {}
         try:
-            with httpx.Client(base_url=self.url, headers=headers, timeout=patience) as client:
+            with httpx.Client(
+                base_url=self.client.http.client.host, headers=headers, timeout=patience
+            ) as client:
                 yield client
         except httpx.HTTPError as error:
             raise Unavailable(

@@ -139,7 +139,7 @@ class ServerVectorStore:
         clients = [node.client(api_key=api_key, timeout=timeout) for node in found]
         names = [node.name for node in found]
         client = cast(QdrantClient, AnyNode(clients, names)) if len(clients) > 1 else clients[0]
-        alone = ServerSnapshots(clients[0].http.client.host, api_key, names[0]) if len(clients) == 1 else None
+        alone = ServerSnapshots(clients[0], api_key, names[0]) if len(clients) == 1 else None
         return cls(
             client,
             server=", ".join(names),

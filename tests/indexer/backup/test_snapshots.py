@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -41,16 +41,9 @@ class StubServer:
     def answer(self, method: str, path: str, body: bytes) -> Answer:
         parts, query = urlsplit(path).path.strip("/").split("/"), parse_qs(urlsplit(path).query)
         if parts == [""]:
-            return said({"version": self.version})
+            return said({"title": "qdrant", "version": self.version})
         if parts == ["cluster"]:
-            peers = {str(number): {} for number in range(self.peers)}
-            return said(
-                {
-                    "result": {"status": "enabled", "peers": peers}
-                    if self.peers > 1
-                    else {"status": "disabled"}
-                }
-            )
+            return said({"result": self.cluster()})
         collection, what = parts[1], parts[2:]
         if what == ["snapshots"]:
             data = self.packed(collection)
@@ -70,6 +63,18 @@ class StubServer:
             return said({"result": True})
         sent = self.made[what[1].replace("%20", " ")]
         return 200, sent[:-1] if self.corrupts else sent, "application/octet-stream"
+
+    def cluster(self) -> dict[str, object]:
+        if self.peers == 1:
+            return {"status": "disabled"}
+        return {
+            "status": "enabled",
+            "peer_id": 0,
+            "peers": {str(number): {"uri": f"http://node-{number}"} for number in range(self.peers)},
+            "raft_info": {"term": 1, "commit": 1, "pending_operations": 0, "is_voter": True},
+            "consensus_thread_status": {"consensus_thread_status": "stopped"},
+            "message_send_failures": {},
+        }
 
     def packed(self, collection: str) -> bytes:
         points, _ = self.client.scroll(collection, limit=1_000, with_vectors=True)
@@ -91,8 +96,8 @@ def said(tree: object, status: int = 200) -> Answer:
 @contextmanager
 def on(stub: StubServer, like: Runtime, folder: Path) -> Iterator[Runtime]:
     """A runtime on the stub's server."""
-    with receiving(stub.answer) as url:
-        store = ServerVectorStore(stub.client, snapshots=ServerSnapshots(url, "key", "stub"))
+    with receiving(stub.answer) as url, closing(QdrantClient(url, check_compatibility=False)) as asked:
+        store = ServerVectorStore(stub.client, snapshots=ServerSnapshots(asked, "key", "stub"))
         yield assemble(like.settings, store, LocalObjectStore(folder, min_free_mb=0), like.encoders)
 
 
